@@ -1,0 +1,249 @@
+"""The timebase's process: the nodes' sockets around a TimeBase and a Broker.
+
+It gathers the nodes, hands out the turns that the TimeBase decides, forwards accesses to devices,
+and tells the supervisor how the run ended.  A node that does not answer its turn is reported, not
+waited for.
+"""
+
+import time
+
+import cosim.isa
+from cosim.broker import Broker, latencies
+from cosim.errors import MachineError, ProtocolError
+from cosim.process import Shell
+from cosim.protocol import turns as turns_protocol
+from cosim.timebase import EXTENDED, End, TimeBase, Turn, core_nodes
+from cosim.transport import bind_router, new_keys
+from cosim.units import PS_PER_NS
+
+POLL_MS = 50  # host time between looks at the control socket while a turn lasts
+UART = "uart0"  # every machine has it; its owner is the first node unless configured
+
+
+def build(configuration: dict) -> TimeBase:
+    """The time base and broker that a configuration asks for, without cores yet."""
+    settings, nodes, run = configuration["settings"], configuration["nodes"], configuration["run"]
+    names = [node["name"] for node in nodes]
+    tables = {node["name"]: cosim.isa.find(node["isa"]).interrupts for node in nodes}
+    broker = Broker(core_nodes(nodes), tables, latencies(settings, names))
+    quantum_ns = settings.get("time.quantum_ns") or broker.latency_ps_min // PS_PER_NS
+    return TimeBase(
+        broker, quantum_ps=quantum_ns * PS_PER_NS, limit_ps=max(0, run.get("limit_ps", 0))
+    )
+
+
+class Conductor:
+    """The timebase process: serves the nodes' sockets around a TimeBase."""
+
+    def __init__(self, shell: Shell) -> None:
+        configuration = shell.configuration
+        self.shell = shell
+        self.timebase = build(configuration)
+        self.nodes = [node["name"] for node in configuration["nodes"]]
+        self.owners = {UART: self.nodes[0], **configuration.get("devices", {})}
+        self.frequencies = {n["name"]: n["frequency_hz"] for n in configuration["nodes"]}
+        self.accesses = 0
+        self.started = self.paused = self.pause_answered = False
+        endpoint = configuration["endpoints"]["turns"]
+        keys = new_keys() if endpoint.startswith("tcp:") else None
+        self.router, self.endpoint = bind_router(
+            turns_protocol.PROTOCOL,
+            "timebase",
+            endpoint,
+            greeting="join",
+            greeting_role="node",
+            token=shell.token,
+            keys=keys,
+            limits=shell.limits,
+        )
+        self.server_key = keys.public if keys else ""
+        shell.watch(self.router)
+        shell.answer("start", self._start)
+        shell.answer("pause", self._pause)
+        shell.answer("dump", lambda _message: {"cores": self.timebase.rows()})
+        shell.answer("collect", lambda _message: {"statistics": self.statistics()})
+        shell.statistics = self.statistics
+        shell.clock = lambda: (self.timebase.virtual_time_ps, 0, 0)
+
+    def statistics(self) -> dict[str, int]:
+        """Turns, interrupts and forwarded device accesses."""
+        return {**self.timebase.statistics(), "machine.device_accesses": self.accesses}
+
+    def serve(self) -> None:
+        """The whole life: gather the nodes, conduct, tell the end."""
+        self.shell.ready(endpoints={"turns": self.endpoint, "turns_key": self.server_key})
+        while not (self.started and len(self.timebase.cores) == len(self.timebase.broker.nodes)):
+            self.shell.doing = "waiting for the nodes and for the start"
+            self._idle()
+        end = self.conduct()
+        self.shell.doing = f"at the end: {end.reason}"
+        if end.reason == "deadlock":
+            self.shell.send(
+                {
+                    "kind": "deadlock",
+                    "virtual_time_ps": end.virtual_time_ps,
+                    "cores": self.timebase.rows(),
+                }
+            )
+        else:
+            self._drain()
+            self.shell.send(
+                {
+                    "kind": "finished",
+                    "reason": end.reason,
+                    "virtual_time_ps": self.timebase.virtual_time_ps,
+                    "statistics": self.statistics(),
+                }
+            )
+        while True:
+            self._idle()
+
+    def conduct(self) -> End:
+        """Hand out turns until there is none."""
+        while True:
+            if self.paused:
+                self._answer_pause()
+                self._idle()
+                continue
+            turn = self.timebase.next_turn()
+            if isinstance(turn, End):
+                return turn
+            if not self.router.send(turn.node, turn.message()):
+                raise MachineError(f"node {turn.node!r} does not take turn {turn.sequence}")
+            self._await_turned(turn)
+
+    def _await_turned(self, turn: Turn) -> None:
+        progress_s = time.monotonic()
+        progress = -1
+        while self.timebase.granted is not None:
+            found = self.router.receive(POLL_MS)
+            now_s = time.monotonic()
+            if found is not None:
+                progress, progress_s = self._in_turn(turn, found, progress, progress_s, now_s)
+            if self.shell.poll_is_due():
+                until = "it sends or blocks" if turn.until_ps == EXTENDED else f"{turn.until_ps} ps"
+                self.shell.doing = (
+                    f"waiting for node {turn.node!r}: turn {turn.sequence} of core {turn.core}, "
+                    f"from {turn.start_ps} ps until {until}"
+                )
+                self.shell.poll()
+            if now_s - progress_s > self.shell.limits.answer_s:
+                self._unanswered(turn, int(now_s - progress_s))
+
+    def _in_turn(
+        self,
+        turn: Turn,
+        found: tuple[str, dict],
+        progress: int,
+        progress_s: float,
+        now_s: float,
+    ) -> tuple[int, float]:
+        """Serve one message that came while `turn` lasts; (progress, time) of the last
+        progress.
+        """
+        peer, message = found
+        kind = message["kind"]
+        if peer != turn.node or kind not in ("turned", "alive", "device"):
+            self._greet(peer, message)
+        elif kind == "device":
+            self._forward(peer, message)
+        elif kind == "turned":
+            try:
+                self.timebase.turned(message)
+            except ProtocolError as error:
+                self.router.refuse(peer, str(error))
+        elif message["sequence"] == turn.sequence and message["progress"] > progress:
+            return message["progress"], now_s
+        return progress, progress_s
+
+    def _unanswered(self, turn: Turn, seconds: int) -> None:
+        """Report the turn and wait to be stopped; a late answer changes nothing any more."""
+        self.shell.send(
+            {
+                "kind": "unanswered",
+                "node": turn.node,
+                "core": turn.core,
+                "sequence": turn.sequence,
+                "until_ps": turn.until_ps,
+                "seconds": seconds,
+                "cores": self.timebase.rows(),
+            }
+        )
+        self.shell.serve_forever()
+
+    def _forward(self, peer: str, message: dict) -> None:
+        owner = self.owners.get(message["device"])
+        if owner is None or message["source"] != peer:
+            self.router.refuse(
+                peer, f"device {message['device']!r} of {message['source']!r}: no such device here"
+            )
+            return
+        self.accesses += 1
+        self.router.send(owner, {**message, "kind": "access"})
+
+    def _greet(self, peer: str, message: dict) -> None:
+        """A message outside a turn: only `join` has a place.
+
+        MachineError when a node refused one of ours.
+        """
+        if message["kind"] == "error":
+            raise MachineError(f"node {peer!r} refused a message: {message['reason']}")
+        if message["kind"] != "join" or peer in self.router.peers:
+            self.router.refuse(peer, f"{message['kind']}: it is not the turn of {peer!r}")
+            return
+        cores = [core for core, node in self.timebase.broker.nodes.items() if node == peer]
+        if message["node"] != peer or message["cores"] != cores or not cores:
+            self.router.refuse(
+                peer, f"join: {peer!r} with cores {message['cores']} is not in this machine"
+            )
+            return
+        self.router.accept(peer, "node")
+        for core in cores:
+            self.timebase.join(core, peer, self.frequencies[peer])
+        self.router.send(peer, {"kind": "joined", "quantum_ps": self.timebase.quantum_ps})
+
+    def _idle(self) -> None:
+        """Between turns: serve both sockets, sleeping until something comes."""
+        if self.shell.wait(-1):
+            while (found := self.router.receive(0)) is not None:
+                self._greet(*found)
+        self._answer_pause()
+
+    def _drain(self) -> None:
+        """Let every node settle.  MachineError when one does not answer in Limits.drain_s."""
+        left = set(self.nodes)
+        for node in self.nodes:
+            self.router.send(node, {"kind": "drain"})
+        deadline_s = time.monotonic() + self.shell.limits.drain_s
+        while left:
+            self.shell.doing = f"waiting for {', '.join(sorted(left))} to drain"
+            self.shell.poll()
+            found = self.router.receive(POLL_MS)
+            if found is not None and found[1]["kind"] == "drained":
+                left.discard(found[0])
+            elif found is not None and found[1]["kind"] == "device":
+                self._forward(*found)
+            elif found is not None:
+                self._greet(*found)
+            if time.monotonic() > deadline_s:
+                raise MachineError(
+                    f"{', '.join(sorted(left))} did not drain in {self.shell.limits.drain_s:g} s"
+                )
+
+    def _start(self, message: dict) -> None:
+        if not self.started:
+            self.timebase.programs_live = message["programs"]
+        self.started, self.paused = True, False
+
+    def _pause(self, _message: dict) -> None:
+        self.paused, self.pause_answered = True, False
+
+    def _answer_pause(self) -> None:
+        if self.paused and not self.pause_answered:
+            self.pause_answered = True
+            self.shell.send({"kind": "paused", "virtual_time_ps": self.timebase.virtual_time_ps})
+
+
+def main(shell: Shell) -> None:
+    """Role entry."""
+    Conductor(shell).serve()

@@ -1,0 +1,173 @@
+"""One core of a node: its engine, its reference stream and its clock.
+
+The local clock counts cycles: busy (instructions of user and kernel at the fixed rate, plus what
+the memory system charged) and idle (the clock was moved forward while nothing ran).
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
+
+from cosim.engine import pacing
+from cosim.engine.control import Control
+from cosim.engine.interface import UNLIMITED, Reason, Stop
+from cosim.engine.stream import CoreStream, Word
+from cosim.engine.unicorn_engine import UnicornEngine
+from cosim.engine.writer import StreamWriter
+from cosim.isa import Isa
+from cosim.units import ps_of_cycles
+
+POLL_SECONDS = 0.05
+SLICE_INSTRUCTIONS_FIRST = 500_000
+SLICE_INSTRUCTIONS_MIN = 20_000
+SLICE_INSTRUCTIONS_MAX = 50_000_000
+
+
+class Core:
+    """A core: `engine`, `writer`, and exact accounting of its cycles.
+
+    index: number in the machine.  name: for messages, for example "x86.core0".
+    node_configuration: frequency_hz and, if known, worst_reference_cycles are used.
+    settings: flat and resolved; kernel.levels and time.ipc are used.
+    segments: physical and stream, each with `.array` (u8).
+    port: (function address, argument address, anything to keep alive) of the memory port.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        name: str,
+        node_configuration: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        isa: Isa,
+        segments: Mapping[str, Any],
+        port: tuple[int, int, object],
+    ) -> None:
+        self.index = index
+        self.name = name
+        self.frequency_hz = int(node_configuration["frequency_hz"])
+        self.stream = CoreStream(segments["stream"].array, index)
+        self.idle_cycles = 0
+        ratio = Fraction(str(settings["time.ipc"]))
+        self._ipc = (ratio.numerator, ratio.denominator)
+        self._worst_reference_cycles = int(
+            node_configuration.get("worst_reference_cycles", pacing.WORST_REFERENCE_CYCLES)
+        )
+        self._keep_alive = (segments, port)
+        self.engine = UnicornEngine(
+            isa,
+            segments["physical"].array,
+            self.stream,
+            levels=int(settings["kernel.levels"]),
+            core=index,
+            port=(int(port[0]), int(port[1])),
+            ipc=self._ipc,
+            frequency_hz=self.frequency_hz,
+        )
+        self.writer = StreamWriter(self.engine.control, self.stream)
+        self._words = self.engine.words
+        self._contended = False
+        self._slice_instructions = SLICE_INSTRUCTIONS_FIRST
+        self._poll_at = 0.0
+
+    # The clock.
+
+    @property
+    def instructions_kernel(self) -> int:
+        """Kernel instructions charged so far."""
+        return self._words[Control.KERNEL_COUNT]
+
+    def charge(self, instructions: int) -> None:
+        """Charge kernel instructions."""
+        self._words[Control.KERNEL_COUNT] += instructions
+
+    def settle(self) -> int:
+        """Have everything priced; exact busy cycles."""
+        memory_cycles = self.writer.settle()
+        self._publish_progress()
+        instructions = self.engine.instructions + self._words[Control.KERNEL_COUNT]
+        return instructions * self._ipc[1] // self._ipc[0] + memory_cycles
+
+    def now_cycles(self) -> int:
+        """The local clock: busy + idle cycles, exact."""
+        return self.settle() + self.idle_cycles
+
+    def now_ps(self) -> int:
+        """The local clock as virtual time."""
+        return ps_of_cycles(self.now_cycles(), self.frequency_hz)
+
+    def idle_until(self, cycles: int) -> None:
+        """Move the local clock forward to `cycles`; nothing when it is already there."""
+        self.idle_cycles += max(cycles - self.now_cycles(), 0)
+        self._publish_progress()
+
+    def _publish_progress(self) -> None:
+        header = self.stream.header
+        header[Word.INSTRUCTIONS_USER] = header[Word.FETCHES_USER] = self.engine.instructions
+        header[Word.INSTRUCTIONS_KERNEL] = self._words[Control.KERNEL_COUNT]
+        header[Word.IDLE_CYCLES] = self.idle_cycles
+
+    # Running.
+
+    @property
+    def contended(self) -> bool:
+        """True while another core may act within this turn: references are priced inline."""
+        return self._contended
+
+    @contended.setter
+    def contended(self, value: bool) -> None:
+        """Switch; takes effect at the next instruction."""
+        self._contended = bool(value)
+        self.writer.inline = self._contended
+
+    def run(self, limit_cycles: int, poll: Callable[[], None]) -> Stop:
+        """Run user code until the local clock reaches `limit_cycles`, or something stops it.
+
+        A LIMIT stop means: the clock is at or after the limit, by less than one instruction with
+        its references.  UNLIMITED is allowed.  `poll` is called about every POLL_SECONDS of host
+        time.
+        """
+        while True:
+            self._poll_sometimes(poll)
+            stop = self._run_stretch(limit_cycles)
+            if stop.reason != Reason.LIMIT:
+                return stop
+            if limit_cycles < UNLIMITED and self.now_cycles() >= limit_cycles:
+                return stop
+
+    def _run_stretch(self, limit_cycles: int) -> Stop:
+        """One call of the engine: as far as the limit's policy and the time slice allow."""
+        engine = self.engine
+        cycle_limit = limit_cycles
+        plan = pacing.Stretch(self._contended, UNLIMITED, UNLIMITED)
+        if limit_cycles < UNLIMITED:
+            cycle_limit = limit_cycles - self.idle_cycles
+            if not self._contended:
+                remaining = cycle_limit - self.settle()
+                plan = pacing.stretch(remaining, self._worst_reference_cycles, self._ipc)
+        self.writer.inline = plan.inline
+        begun = engine.instructions
+        instructions = min(plan.instructions, self._slice_instructions)
+        since = time.monotonic()
+        stop = engine.run(
+            instruction_limit=begun + instructions,
+            record_limit=min(self.writer.written + plan.records, UNLIMITED),
+            cycle_limit=cycle_limit if plan.inline else UNLIMITED,
+        )
+        if engine.instructions - begun == self._slice_instructions:
+            self._adapt_slice(time.monotonic() - since)
+        return stop
+
+    def _adapt_slice(self, seconds: float) -> None:
+        """Make the next full slice last about POLL_SECONDS of host time."""
+        fitting = int(self._slice_instructions * POLL_SECONDS / max(seconds, 1e-6))
+        bounded = min(max(fitting, SLICE_INSTRUCTIONS_MIN), SLICE_INSTRUCTIONS_MAX)
+        self._slice_instructions = min(bounded, self._slice_instructions * 2)
+
+    def _poll_sometimes(self, poll: Callable[[], None]) -> None:
+        now = time.monotonic()
+        if now >= self._poll_at:
+            self._publish_progress()
+            poll()
+            self._poll_at = now + POLL_SECONDS

@@ -1,0 +1,96 @@
+"""What an instruction set supplies, and how its package is found.
+
+An ISA package holds facts as tables under the same file names in every package; behaviour lives in
+cosim and works on those tables.  Packages plug in through the entry-point group `stramash.isa`, so
+a third party can add one.  A module is imported when it is first asked for: linking a guest needs
+no trap table.
+"""
+
+import importlib
+import importlib.metadata
+import importlib.util
+from dataclasses import dataclass
+from types import ModuleType
+
+from cosim.errors import InputError, suggest
+
+GROUP = "stramash.isa"
+
+# Packages that come with the simulator, for a source tree that was not installed.
+BUNDLED = {"x86_64": "isa_x86:ISA", "aarch64": "isa_arm:ISA", "riscv64": "isa_riscv:ISA"}
+
+
+@dataclass(frozen=True)
+class Isa:
+    """One instruction set: its names and its mirrored modules.
+
+    name: the machine name Linux uses.  node_name: default node name.  elf_machine: pyelftools'
+    e_machine string.  package: the Python package that holds the modules.
+    """
+
+    name: str
+    node_name: str
+    elf_machine: str
+    package: str
+
+    def _module(self, name: str) -> ModuleType:
+        return importlib.import_module(f"{self.package}.{name}")
+
+    @property
+    def registers(self) -> ModuleType:
+        """Register table and the initial values of a process."""
+        return self._module("registers")
+
+    @property
+    def paging(self) -> ModuleType:
+        """Page-table formats."""
+        return self._module("paging")
+
+    @property
+    def traps(self) -> ModuleType:
+        """How user code leaves and enters user mode."""
+        return self._module("traps")
+
+    @property
+    def system_calls(self) -> ModuleType:
+        """Linux system-call numbers and structures."""
+        return self._module("system_calls")
+
+    @property
+    def signals(self) -> ModuleType:
+        """Signal frames."""
+        return self._module("signals")
+
+    @property
+    def interrupts(self) -> ModuleType:
+        """Native inter-processor interrupts."""
+        return self._module("interrupts")
+
+    @property
+    def linker(self) -> ModuleType:
+        """How guests are compiled and linked."""
+        return self._module("linker")
+
+
+def known() -> dict[str, str]:
+    """Name -> "module:attribute" of every ISA that can be loaded; installed packages win."""
+    bundled = {
+        name: target
+        for name, target in BUNDLED.items()
+        if importlib.util.find_spec(target.partition(":")[0])
+        and importlib.util.find_spec(f"{target.partition(':')[0]}.registers")
+    }
+    found = {entry.name: entry.value for entry in importlib.metadata.entry_points(group=GROUP)}
+    return {**bundled, **found}
+
+
+def find(name: str) -> Isa:
+    """The ISA called `name` (for example "x86_64").  InputError when there is none."""
+    targets = known()
+    if name not in targets:
+        raise InputError(
+            f"unknown instruction set {name!r}: known are {', '.join(sorted(targets))}"
+            f"{suggest(name, targets)}"
+        )
+    module, _, attribute = targets[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)

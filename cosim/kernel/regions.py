@@ -1,0 +1,56 @@
+"""Timed regions: what a guest put between region_begin and region_end."""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Region:
+    """One region: where and when it began and ended, and what its core did meanwhile.
+
+    Times in ps; counts are differences of the core's own counters; end_ps is -1 while it is open.
+    """
+
+    label: int
+    tid: int
+    core: int
+    begin_ps: int
+    end_ps: int
+    instructions_user: int
+    instructions_kernel: int
+    cycles: int
+
+
+class Regions:
+    """All regions of one node, in the order they began."""
+
+    def __init__(self) -> None:
+        self.all: list[Region] = []
+        self._open: dict[tuple[int, int], Region] = {}
+
+    def begin(self, kernel, thread, label: int) -> None:
+        """A region starts; one of the same thread and label that is open ends first."""
+        if (thread.tid, label) in self._open:
+            self.end(kernel, thread, label)
+        core = thread.lane.core
+        cycles = core.now_cycles()
+        region = Region(
+            label, thread.tid, core.index, kernel.clock.now_ps(), -1,
+            core.engine.instructions, core.instructions_kernel, cycles,
+        )  # fmt: skip
+        self._open[(thread.tid, label)] = region
+        self.all.append(region)
+
+    def end(self, kernel, thread, label: int) -> None:
+        """A region ends; nothing happens when none is open."""
+        region = self._open.pop((thread.tid, label), None)
+        if region is None:
+            return
+        core = thread.lane.core
+        region.end_ps = kernel.clock.now_ps()
+        region.instructions_user = core.engine.instructions - region.instructions_user
+        region.instructions_kernel = core.instructions_kernel - region.instructions_kernel
+        region.cycles = core.now_cycles() - region.cycles
+
+    def rows(self) -> list[dict[str, int]]:
+        """Finished regions as plain data."""
+        return [vars(region).copy() for region in self.all if region.end_ps >= 0]

@@ -1,0 +1,190 @@
+"""Which thread runs on which core: one first-in first-out queue per core, time slices only while
+somebody waits.
+
+A thread belongs to one core.  Waking a thread of another core is an interprocessor interrupt whose
+payload is the thread id: it enters that core's queue when the interrupt arrives there, so no core
+ever sees a wake from its future. Several cores share no queue; a new thread goes to the core with
+the fewest threads.
+"""
+
+from collections import deque
+
+from cosim.broker import Function
+from cosim.kernel.clock import TimerQueue
+from cosim.kernel.task import TaskState, Thread
+from cosim.kernel.waiting import Cause, Wait
+from cosim.units import PAGE_SHIFT
+
+
+class Lane:
+    """Everything the scheduler keeps for one core.
+
+    current: the thread that has the core.  loaded: the thread whose registers are in the engine (it
+    stays loaded while nobody else needs the core).  slice_end_cycles: when `current` must let
+    others run.
+    """
+
+    def __init__(self, core) -> None:
+        self.core = core
+        self.queue: deque[Thread] = deque()
+        self.current: Thread | None = None
+        self.loaded: Thread | None = None
+        self.loaded_space = None
+        self.timers = TimerQueue()
+        self.slice_end_cycles = 0
+        self.busy_at_switch = 0
+        self.threads = 0  # living threads that belong here
+        self.interrupts: list[dict] = []  # on their way, by time
+        self.arrived: deque[int] = deque()  # source cores of USER interrupts nobody waited for
+        self.ipi_waiters: list[Thread] = []
+
+
+class Scheduler:
+    """Queues, sleeping and waking for the cores of one node.
+
+    slice_cycles: time slice.  send: kernel's send_interrupt(target core, function, payload).
+    """
+
+    def __init__(self, memory, tasks, cores: list, slice_cycles: int, send) -> None:
+        self._memory = memory
+        self._tasks = tasks
+        self._send = send
+        self.slice_cycles = slice_cycles
+        self.lanes = [Lane(core) for core in cores]
+        self.by_core = {lane.core.index: lane for lane in self.lanes}
+        self.context_switches = 0
+
+    def emptiest(self) -> Lane:
+        """The core with the fewest threads; the first of equal ones."""
+        return min(self.lanes, key=lambda lane: lane.threads)
+
+    def admit(self, thread: Thread) -> None:
+        """A new thread, ready to run on its core."""
+        thread.lane.threads += 1
+        if self._memory.core is None:  # loaded before the machine started
+            thread.lane.queue.append(thread)
+        else:
+            self._make_runnable(thread)
+
+    def _make_runnable(self, thread: Thread) -> None:
+        self._memory.charge("scheduler_enqueue")
+        if thread.lane.core is self._memory.core:
+            self._tasks.set_state(thread, TaskState.RUNNABLE)
+            self.enqueue(thread)
+        else:
+            self._tasks.set_state(thread, TaskState.WAKING)
+            self._send(thread.lane.core.index, Function.RESCHEDULE, thread.tid)
+
+    def enqueue(self, thread: Thread) -> None:
+        """Last in the queue of its core; the slice of whoever runs there starts now if it ran
+        alone.
+        """
+        lane = thread.lane
+        if lane.current is not None and not lane.queue:
+            lane.slice_end_cycles = lane.core.now_cycles() + self.slice_cycles
+        lane.queue.append(thread)
+
+    def arrive(self, tid: int) -> None:
+        """A RESCHEDULE interrupt for thread `tid` reached this core."""
+        thread = self._tasks.by_tid.get(tid)
+        if thread is not None and thread.state is TaskState.WAKING:
+            self._tasks.set_state(thread, TaskState.RUNNABLE)
+            self.enqueue(thread)
+
+    def sleep(self, thread: Thread, wait: Wait) -> None:
+        """The current thread gives up its core until `wait` ends."""
+        self._memory.charge("scheduler_enqueue")
+        thread.wait = wait
+        self._tasks.set_state(thread, TaskState.WAITING)
+        if wait.deadline_ps is not None:
+            self._memory.charge("timer_operation")
+            thread.timer = thread.lane.timers.arm(
+                wait.deadline_ps, lambda _: self.wake(thread, Cause.TIMEOUT)
+            )
+        self._leave_core(thread)
+
+    def wake(self, thread: Thread, cause: Cause) -> bool:
+        """End a thread's wait; False when it was not waiting."""
+        if thread.state is not TaskState.WAITING:
+            return False
+        assert thread.wait is not None
+        thread.wait.leave()
+        thread.wake_cause = cause
+        thread.lane.timers.cancel(thread.timer)
+        thread.timer = None
+        self._make_runnable(thread)
+        return True
+
+    def yield_core(self, thread: Thread) -> None:
+        """The current thread goes to the end of its core's queue, if anybody waits there."""
+        lane = thread.lane
+        if lane.queue:
+            self._memory.charge("scheduler_enqueue")
+            self._leave_core(thread)
+            lane.queue.append(thread)
+
+    def _leave_core(self, thread: Thread) -> None:
+        lane = thread.lane
+        busy = lane.core.settle()
+        thread.cpu_cycles += busy - lane.busy_at_switch
+        lane.busy_at_switch = busy
+        lane.current = None
+
+    def drop(self, thread: Thread) -> None:
+        """Take a thread that ends out of everything here."""
+        lane = thread.lane
+        if thread.state is TaskState.WAITING:
+            assert thread.wait is not None
+            thread.wait.leave()
+        lane.timers.cancel(thread.timer)
+        if thread in lane.queue:
+            lane.queue.remove(thread)
+        if lane.current is thread:
+            self._leave_core(thread)
+        if lane.loaded is thread:
+            lane.loaded = None
+        thread.process.cpu_cycles_of_dead_threads += thread.cpu_cycles
+        lane.threads -= 1
+        self._tasks.set_state(thread, TaskState.DEAD)
+
+    def pick(self, lane: Lane) -> Thread | None:
+        """The thread to run now on `lane`'s core, loaded into its engine; None without one."""
+        if lane.current is None:
+            if not lane.queue:
+                return None
+            self._memory.charge("scheduler_pick")
+            thread = lane.queue.popleft()
+            if lane.loaded is not thread:
+                self._switch(lane, thread)
+            lane.current = thread
+            if lane.queue:
+                lane.slice_end_cycles = lane.core.now_cycles() + self.slice_cycles
+            lane.busy_at_switch = lane.core.settle()
+        return lane.current
+
+    def _switch(self, lane: Lane, thread: Thread) -> None:
+        """Load `thread`; whoever was loaded keeps its registers in its context."""
+        self._memory.charge("context_switch")
+        self.context_switches += 1
+        self.unload(lane)
+        lane.core.engine.restore(thread.context)
+        lane.loaded = thread
+        self.use_space(lane, thread.process.space)
+
+    def unload(self, lane: Lane) -> None:
+        """Save the registers of the thread that is loaded on `lane`'s core, which holds none
+        afterwards.
+        """
+        if lane.loaded is not None:
+            lane.loaded.context = lane.core.engine.save()
+            lane.loaded = None
+
+    def use_space(self, lane: Lane, space) -> None:
+        """Translate through the tables of `space`."""
+        if lane.loaded_space is not space:
+            lane.core.engine.set_translation(space.page_table.root, space.address >> PAGE_SHIFT)
+            lane.loaded_space = space
+
+    def expired(self, lane: Lane, now_cycles: int) -> bool:
+        """True when the current thread has used its slice while somebody waits for the core."""
+        return bool(lane.queue) and now_cycles >= lane.slice_end_cycles

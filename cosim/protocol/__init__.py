@@ -1,0 +1,5 @@
+"""The protocols between the processes of a machine; importing this package declares all of them."""
+
+from cosim.protocol import control, telemetry, turns
+
+__all__ = ["control", "telemetry", "turns"]

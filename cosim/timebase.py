@@ -1,0 +1,321 @@
+"""Lockstep: which core may run next, until when, and what it is interrupted with.
+
+Cores touch memory one at a time, in an order that depends on virtual time only.  One turn:
+
+```text
+ TimeBase (one)                              node of core c
+ next_turn(): c acts next
+ turn(c, until, interrupts) ──────────────▶  was it waiting: idle to the interrupts' at_ps;
+                                             handle them; run to the first instruction boundary
+                                             not before `until`, or stop at the boundary after a
+                                             send or an acknowledge, or block
+ wait* ◀──────────────────────────────────  turned(now, state, wake, sends, acknowledges)
+                                             * has a limit
+ invariants: now never decreases; sent_ps lies within the turn;
+             between turn and turned nothing runs but c
+```
+- *Next action* of a core: runnable - its clock; waiting - its timer or its first interrupt;
+  off - its first interrupt.  A core's state changes only in its own turn or by an interrupt.
+  Equal times are ordered by core number.
+- `until` = smallest next action of the *other* cores + quantum.  Whatever they do happens not
+  before that action, and reaches c not before that + latency; quantum <= latency, so no interrupt
+  can come from c's past.  None of the others can act: until = -1, the turn is extended.
+- An interrupt already on its way to c ends the turn at its time, so interrupts are always due at
+  a turn's first boundary.
+- A core with interrupts masked (inside a kernel) may overshoot `until`; it takes the interrupt at
+  its next boundary.  The largest overshoot is a statistic.
+"""
+
+import heapq
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from cosim.broker import Broker, Interrupt
+from cosim.errors import InputError, InvariantError, ProtocolError
+from cosim.units import PS_PER_SECOND, cycles_of_ps, ps_of_cycles
+
+NEVER_PS = 1 << 63  # later than any virtual time
+EXTENDED = -1  # `until` of a turn without a limit
+
+
+class Turn(NamedTuple):
+    """A granted turn; see protocol/turns.py."""
+
+    core: int
+    node: str
+    sequence: int
+    start_ps: int
+    until_ps: int
+    contended: bool
+    interrupts: tuple[Interrupt, ...]
+
+    def message(self) -> dict:
+        """The `turn` message."""
+        return {
+            "kind": "turn",
+            "core": self.core,
+            "sequence": self.sequence,
+            "until_ps": self.until_ps,
+            "contended": self.contended,
+            "interrupts": [item.row() for item in self.interrupts],
+        }
+
+
+class End(NamedTuple):
+    """No further turn: "exited" (all programs ended), "limit" (virtual time), or "deadlock"."""
+
+    reason: str
+    virtual_time_ps: int
+
+
+@dataclass
+class CoreTime:
+    """One core as the timebase sees it.
+
+    safe_until_ps: no interrupt may arrive before this any more.
+    """
+
+    index: int
+    node: str
+    frequency_hz: int
+    now_ps: int = 0
+    state: str = "runnable"
+    wake_ps: int = -1
+    ran: bool = False
+    safe_until_ps: int = 0
+    version: int = 0
+    pending: list[tuple[int, int, Interrupt]] = field(default_factory=list)
+
+    def next_action_ps(self) -> int:
+        """The earliest time at which this core can do anything: a waiting one wakes at a cycle.
+
+        Without the rounding, a timer and an interrupt within one cycle would make a turn that ends
+        in the cycle in which it starts, again and again.
+        """
+        if self.state == "runnable":
+            return self.now_ps
+        earliest = self.pending[0][0] if self.pending else NEVER_PS
+        if self.state == "waiting" and 0 <= self.wake_ps < earliest:
+            earliest = self.wake_ps
+        if earliest == NEVER_PS or earliest <= self.now_ps:
+            return max(earliest, self.now_ps)
+        return ps_of_cycles(cycles_of_ps(earliest, self.frequency_hz), self.frequency_hz)
+
+    def row(self) -> dict:
+        """The row of a report."""
+        return {
+            "core": self.index,
+            "node": self.node,
+            "state": self.state,
+            "now_ps": self.now_ps,
+            "wake_ps": self.wake_ps,
+            "pending": len(self.pending),
+        }
+
+
+class TimeBase:
+    """The state machine: next_turn and turned alternate.
+
+    It knows no socket and no clock of the host.
+
+    limit_ps: virtual time at which the run ends, 0 for none.  InputError when the quantum exceeds a
+    latency.
+    """
+
+    def __init__(self, broker: Broker, *, quantum_ps: int, limit_ps: int = 0) -> None:
+        if not 0 < quantum_ps <= broker.latency_ps_min:
+            raise InputError(
+                f"time.quantum_ns: {quantum_ps / 1000:g} ns, allowed up to the smallest "
+                f"interrupt latency, "
+                f"{broker.latency_ps_min / 1000:g} ns (ipi.latency_ns): with more an interrupt "
+                f"could come too late"
+            )
+        self.broker = broker
+        self.quantum_ps = quantum_ps
+        self.limit_ps = limit_ps
+        self.cores: dict[int, CoreTime] = {}
+        self.programs_live = 0
+        self.turns = self.turns_contended = self.turns_extended = self.overshoot_ps_max = 0
+        self.granted: Turn | None = None
+        self._heap: list[
+            tuple[int, int, int]
+        ] = []  # (next action, core, version); old versions are skipped
+        self._runnable = 0
+        self._pending = 0
+
+    def join(self, index: int, node: str, frequency_hz: int = PS_PER_SECOND) -> None:
+        """A core takes part from now on, runnable at time 0 so that its first turn tells its
+        state.
+        """
+        if index in self.cores:
+            raise ProtocolError(f"core {index} has joined already")
+        self.cores[index] = CoreTime(index, node, frequency_hz)
+        self._runnable += 1
+        self._schedule(self.cores[index])
+
+    def next_turn(self) -> Turn | End:
+        """Grant the next turn, or say why there is none."""
+        assert self.granted is None, f"turn {self.turns} is not answered yet"
+        first = self._pop()
+        if first is None:
+            return End("deadlock" if self.programs_live else "exited", self.virtual_time_ps)
+        core, start_ps = first
+        if self.programs_live == 0 and self._runnable == 0 and self._pending == 0:
+            return End("exited", self.virtual_time_ps)  # only timers of kernels are left
+        if self.limit_ps and start_ps >= self.limit_ps:
+            return End("limit", self.limit_ps)
+        other_ps = self._peek()
+        due = self._take_due(core, start_ps)
+        until_ps = NEVER_PS if other_ps == NEVER_PS else other_ps + self.quantum_ps
+        if core.pending:
+            until_ps = min(until_ps, core.pending[0][0])
+        if self.limit_ps:
+            until_ps = min(until_ps, self.limit_ps)
+        self.turns += 1
+        contended = other_ps <= start_ps + self.quantum_ps
+        self.turns_contended += contended
+        self.turns_extended += until_ps == NEVER_PS
+        self.granted = Turn(
+            core.index,
+            core.node,
+            self.turns,
+            start_ps,
+            EXTENDED if until_ps == NEVER_PS else until_ps,
+            contended,
+            due,
+        )
+        return self.granted
+
+    def turned(self, reply: dict) -> None:
+        """Take the answer to the granted turn.
+
+        ProtocolError when it cannot be one, and nothing has changed.
+        """
+        turn = self.granted
+        if turn is None or (reply["core"], reply["sequence"]) != (turn.core, turn.sequence):
+            raise ProtocolError(
+                f"turned: core {reply['core']}, turn {reply['sequence']}, is not the turn granted"
+            )
+        core = self.cores[turn.core]
+        now_ps = reply["now_ps"]
+        if now_ps < core.now_ps:
+            raise ProtocolError(
+                f"turned: clock of core {core.index} went back from {core.now_ps} to {now_ps} ps"
+            )
+        if reply["ended"] > self.programs_live:
+            raise ProtocolError(
+                f"turned: {reply['ended']} programs ended, {self.programs_live} were left"
+            )
+        for row in reply["sends"]:
+            if not core.now_ps <= row["sent_ps"] <= now_ps:
+                raise ProtocolError(
+                    f"turned: core {core.index} sent at {row['sent_ps']} ps, outside its turn"
+                )
+            self.broker.check_send(core.index, row)
+        self.broker.check_acknowledges(core.index, reply["acknowledges"])
+        sent = [self.broker.send(core.index, row) for row in reply["sends"]]
+        sent += [
+            self.broker.acknowledge(core.index, number, now_ps) for number in reply["acknowledges"]
+        ]
+        stands = (now_ps, reply["state"], reply["wake_ps"]) == (
+            core.now_ps,
+            core.state,
+            core.wake_ps,
+        )
+        if stands and not sent and not turn.interrupts and not reply["ended"]:
+            raise InvariantError(
+                f"core {core.index} of {core.node!r} made no progress in turn {turn.sequence} from "
+                f"{turn.start_ps} ps until {turn.until_ps} ps: still {core.state} at {now_ps} ps"
+            )
+        self._runnable += (reply["state"] == "runnable") - (core.state == "runnable")
+        self.programs_live -= reply["ended"]
+        core.now_ps, core.state, core.wake_ps, core.ran = (
+            now_ps,
+            reply["state"],
+            reply["wake_ps"],
+            True,
+        )
+        core.safe_until_ps = self._safe_until_ps(turn, now_ps, sent)
+        core.version += 1
+        self._schedule(core)
+        for interrupt in sent:
+            self._deliver_later(interrupt)
+        self.granted = None
+
+    @property
+    def virtual_time_ps(self) -> int:
+        """The latest clock of any core that had a turn."""
+        return max((core.now_ps for core in self.cores.values() if core.ran), default=0)
+
+    def rows(self) -> list[dict]:
+        """Every core, for reports."""
+        return [self.cores[index].row() for index in sorted(self.cores)]
+
+    def statistics(self) -> dict[str, int]:
+        """Turns and interrupts by dotted name."""
+        return {
+            "lockstep.turns": self.turns,
+            "lockstep.turns_contended": self.turns_contended,
+            "lockstep.turns_extended": self.turns_extended,
+            "lockstep.overshoot_ps_max": self.overshoot_ps_max,
+            **self.broker.statistics(),
+        }
+
+    def _safe_until_ps(self, turn: Turn, now_ps: int, sent: list[Interrupt]) -> int:
+        """Before this no interrupt may reach the core any more: it has run (or been free to run) up
+        to here.
+        """
+        limit_ps = NEVER_PS if turn.until_ps == EXTENDED else turn.until_ps
+        if sent:
+            limit_ps = min(limit_ps, min(item.at_ps for item in sent) + self.quantum_ps)
+        self.overshoot_ps_max = max(self.overshoot_ps_max, now_ps - limit_ps)
+        return min(limit_ps, now_ps)
+
+    def _deliver_later(self, interrupt: Interrupt) -> None:
+        target = self.cores[interrupt.target_core]
+        if interrupt.at_ps < target.safe_until_ps:
+            raise InvariantError(
+                f"interrupt {interrupt.id} from core {interrupt.source_core} is late: due at "
+                f"{interrupt.at_ps} ps, "
+                f"core {target.index} has run to {target.safe_until_ps} ps; a core did not stop "
+                f"after sending"
+            )
+        heapq.heappush(target.pending, (interrupt.at_ps, interrupt.id, interrupt))
+        self._pending += 1
+        target.version += 1
+        self._schedule(target)
+
+    def _take_due(self, core: CoreTime, start_ps: int) -> tuple[Interrupt, ...]:
+        due = []
+        while core.pending and core.pending[0][0] <= start_ps:
+            interrupt = heapq.heappop(core.pending)[2]
+            self.broker.delivered(interrupt)
+            due.append(interrupt)
+        self._pending -= len(due)
+        return tuple(due)
+
+    def _schedule(self, core: CoreTime) -> None:
+        action_ps = core.next_action_ps()
+        if action_ps != NEVER_PS:
+            heapq.heappush(self._heap, (action_ps, core.index, core.version))
+
+    def _peek(self) -> int:
+        """The smallest next action of the cores in the heap: all but the one just popped."""
+        heap = self._heap
+        while heap and heap[0][2] != self.cores[heap[0][1]].version:
+            heapq.heappop(heap)
+        return heap[0][0] if heap else NEVER_PS
+
+    def _pop(self) -> tuple[CoreTime, int] | None:
+        if self._peek() == NEVER_PS:
+            return None
+        start_ps, index, _ = heapq.heappop(self._heap)
+        return self.cores[index], start_ps
+
+
+def core_nodes(nodes: list[dict]) -> dict[int, str]:
+    """Machine-wide core number -> name of its node: a running count over the nodes in machine
+    order.
+    """
+    owners = [node["name"] for node in nodes for _ in range(node["cores"])]
+    return dict(enumerate(owners))

@@ -1,0 +1,270 @@
+"""The command line `stramash`: parses, calls the Python interface, and turns every failure into one
+line.
+
+Guest output goes to stdout, everything else to stderr.  Exit status: the guest's; 125 when the
+simulator or its input failed; 130 after Ctrl-C.  With STRAMASH_DEBUG=1 in the environment a failure
+also shows its traceback.
+"""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cosim.errors import ExitCode, MachineError, StramashError
+from launch import options
+
+INTERRUPTED = 130  # as a shell reports SIGINT
+PIPE_COLUMNS = 240
+
+app = typer.Typer(
+    name="stramash",
+    help="Co-simulate cores of different instruction sets over one coherent memory.",
+    add_completion=False,
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def errors_console() -> Console:
+    """For people: stderr."""
+    return Console(stderr=True, highlight=False)
+
+
+def output_console() -> Console:
+    """For results that were asked for: stdout, and wide enough for a pipe never to cut a line."""
+    width = None if sys.stdout.isatty() else PIPE_COLUMNS
+    return Console(highlight=False, width=width)
+
+
+@app.command()
+def run(
+    program: Annotated[str, typer.Argument(help="C file, static ELF, or a bundled guest's name")],
+    arguments: Annotated[list[str] | None, typer.Argument(help="guest arguments, after --")] = None,
+    on: options.On = "",
+    beside: options.Beside = None,
+    memory: options.Memory = None,
+    preset: options.Preset = None,
+    setting: options.Set = None,
+    ideal_kernel: options.IdealKernel = False,
+    machine: options.Machine = None,
+    root: options.Root = None,
+    out: options.Out = None,
+    stdin: options.Stdin = None,
+    seed: options.Seed = 1,
+    limit: options.Limit = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> int:
+    """Boot a machine, run a program on it, and write a run folder."""
+    from launch.machine import Machine
+
+    jobs = [options.job(program, on, arguments or [], options.stdin_bytes(stdin))]
+    jobs += [options.parse_beside(text) for text in beside or []]
+    described = Machine(
+        machine=machine, memory=memory, preset=preset, settings=options.parse_settings(setting),
+        ideal_kernel=ideal_kernel, root=root, out=out, seed=seed, limit=limit, progress=not quiet,
+    )  # fmt: skip
+    guest_output = sys.stderr.buffer if as_json else sys.stdout.buffer
+
+    def write(_node: str, data: bytes) -> None:
+        guest_output.write(data)
+        guest_output.flush()
+
+    with described:
+        done = described.run_together(jobs, console=write, command=sys.argv)
+    show_run(done, quiet=quiet, as_json=as_json)
+    if (quiet or as_json) and done.manifest["ended"]["reason"] == "limit":  # else in the summary
+        print(f"stramash: the time limit of {limit} ended the run", file=sys.stderr)
+    return done.exit_status
+
+
+def show_run(done: Any, *, quiet: bool, as_json: bool) -> None:
+    """The summary of a run, and the report of every program that a signal ended."""
+    for program in done.programs:
+        if program["report"]:
+            print(program["report"].rstrip(), file=sys.stderr)
+    if as_json:
+        answer = {
+            "folder": str(done.folder),
+            "exit_status": done.exit_status,
+            "programs": done.programs,
+        }
+        print(json.dumps({**answer, "statistics": done.statistics}, indent=1))
+    elif not quiet:
+        errors_console().print(done)
+
+
+@app.command()
+def replay(
+    trace: Annotated[
+        Path, typer.Argument(help="NPZ file with arrays core, op (0 load, 1 store, ...), paddr")
+    ],
+    memory: options.Memory = None,
+    preset: options.Preset = None,
+    setting: options.Set = None,
+    machine: options.Machine = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="NPZ file for served_by and cycles of each access")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Drive the memory system alone with a file of accesses; counts per core and level."""
+    from launch.replay import replay_file, tables
+
+    overrides = options.with_short(options.parse_settings(setting), memory, preset)
+    result = replay_file(trace, overrides, machine, out)
+    if as_json:
+        print(json.dumps(result, indent=1))
+        return
+    for table in tables(result):
+        output_console().print(table)
+
+
+@app.command()
+def config(
+    memory: options.Memory = None,
+    preset: options.Preset = None,
+    setting: options.Set = None,
+    machine: options.Machine = None,
+    as_json: options.Json = False,
+) -> None:
+    """List every setting with value, unit and meaning."""
+    from cosim.settings import names
+    from launch.simulation import Simulation
+    from launch.system import DEFAULT_MACHINE, load
+
+    system = load(str(machine) if machine else DEFAULT_MACHINE)
+    overrides = options.with_short(options.parse_settings(setting), memory, preset)
+    values = Simulation(system, overrides).settings
+    rows = names(system.names)
+    if as_json:
+        listed = {
+            name: {"value": value, "unit": rows[name].unit, "meaning": rows[name].meaning}
+            for name, value in values.items()
+        }
+        print(json.dumps(listed, indent=1))
+        return
+    for line in options.aligned(
+        [(name, options.shown(value, rows[name].unit), rows[name].unit, rows[name].meaning)
+         for name, value in values.items()]
+    ):  # fmt: skip
+        print(line)
+
+
+@app.command()
+def build(
+    program: Annotated[str, typer.Argument(help="C file or a bundled guest's name")],
+    machine: options.Machine = None,
+) -> None:
+    """Compile a program for every node of a machine and print the files."""
+    from launch.machine import Machine
+
+    for node, path in Machine(machine=machine).build(program).items():
+        print(f"{node}\t{path}")
+
+
+@app.command()
+def report(runs: Annotated[list[Path], typer.Argument(help="run folders")]) -> None:
+    """Show finished runs again."""
+    from launch import report as reports
+    from launch.results import RunFolder
+
+    output_console().print(reports.comparison([RunFolder.read(path) for path in runs]))
+
+
+@app.command()
+def diff(
+    left: Annotated[Path, typer.Argument(help="a run folder")],
+    right: Annotated[Path, typer.Argument(help="another")],
+) -> None:
+    """Show the settings and simulated statistics in which two runs differ."""
+    from launch import report as reports
+    from launch.results import RunFolder
+
+    output_console().print(reports.difference_table(RunFolder.read(left), RunFolder.read(right)))
+
+
+@app.command()
+def ps() -> None:
+    """List the machines that run now."""
+    from launch import running
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("pid", "seconds", "state", "run", "command"):
+        table.add_column(column)
+    for live in running.find():
+        state = "running" if live.alive else "dead: `stramash clean` removes it"
+        table.add_row(str(live.pid), f"{live.seconds:.0f}", state, live.run, live.command)
+    output_console().print(table)
+
+
+@app.command()
+def clean() -> None:
+    """Remove what machines that died left behind."""
+    from launch import running
+
+    for folder in running.clean():
+        print(f"removed {folder}")
+
+
+def one_line(error: Exception) -> str:
+    """What a user reads about a failure."""
+    if hasattr(
+        error, "format_message"
+    ):  # the option parser's errors, whichever version of it is installed
+        return " ".join(error.format_message().split()) + "; `stramash --help` shows the commands"
+    if isinstance(error, StramashError):
+        return " ".join(str(error).split())
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(place.filename).name}:{place.lineno}"
+    return f"unexpected {type(error).__name__} at {where}: {error}; STRAMASH_DEBUG=1 shows more"
+
+
+def fail(error: Exception) -> int:
+    """Report a failure in one line, after whatever report the machine made; the exit status."""
+    if os.environ.get("STRAMASH_DEBUG") == "1":
+        traceback.print_exception(error)
+    if isinstance(error, MachineError) and error.report:
+        print(error.report.rstrip(), file=sys.stderr)
+    print(f"stramash: {one_line(error)}", file=sys.stderr)
+    return ExitCode.OURS
+
+
+def execute(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    command = typer.main.get_command(app)
+    try:
+        # Not command.main(): it would turn Ctrl-C into an exit status that a guest may also have.
+        with command.make_context("stramash", words) as context:
+            status = command.invoke(context)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except typer.Exit as ended:
+        return ended.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        print("stramash: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
+        return 0
+    except Exception as error:  # the one place where the command line turns any failure into a line
+        return fail(error)
+
+
+def main() -> None:
+    """Entry of the console script."""
+    sys.exit(execute())
+
+
+if __name__ == "__main__":
+    main()

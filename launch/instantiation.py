@@ -1,0 +1,144 @@
+"""Where a run takes place: its folder, the guest's file system, and which programs start on which
+node."""
+
+import os
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cosim.isa
+from cosim.errors import InputError
+from launch.build import build, find, is_source, machine_of
+from launch.simulation import Simulation
+from launch.system import System
+
+RUNS_VARIABLE = "STRAMASH_RUNS"  # environment: where run folders go instead of ./runs
+ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "HOME": "/",
+    "LANG": "C",
+}  # what guests see, whatever the host has
+NAME_LENGTH_MAX = 60
+
+
+@dataclass(frozen=True)
+class Program:
+    """One guest program on one node.
+
+    path: the ELF.  arguments: without argv[0].  stdin: bytes that it can read, then end of file.
+    """
+
+    name: str
+    path: Path
+    node: str
+    arguments: tuple[str, ...] = ()
+    stdin: bytes = b""
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(ENVIRONMENT))
+    cwd: str = "/"
+
+    def row(self) -> dict[str, object]:
+        """As the node's kernel receives it."""
+        return {
+            "name": self.name,
+            "path": str(self.path),
+            "argv": [self.name, *self.arguments],
+            "envp": [f"{key}={value}" for key, value in self.environment.items()],
+            "cwd": self.cwd,
+            "stdin": self.stdin,
+        }
+
+
+def place(
+    system: System,
+    program: str,
+    on: Sequence[str] = (),
+    arguments: Sequence[str] = (),
+    stdin: bytes = b"",
+) -> list[Program]:
+    """The program, built for and placed on each of the nodes `on`.
+
+    Without `on`: C goes to the first node, an ELF to the first node of its instruction set.
+    Raises InputError for unknown nodes, programs that do not exist, compile or fit the node.
+    """
+    nodes = [system.node(name) for name in on] or [_default_node(system, find(program))]
+    name = find(program).stem
+    return [
+        Program(name, build(program, node.isa), node.name, tuple(arguments), stdin)
+        for node in nodes
+    ]
+
+
+def _default_node(system: System, path: Path):
+    if is_source(path):
+        return system.nodes[0]
+    machine = machine_of(path)
+    for node in system.nodes:
+        if machine == cosim.isa.find(node.isa).linker.ELF_MACHINE:
+            return node
+    isas = ", ".join(node.isa for node in system.nodes)
+    raise InputError(f"{path}: built for {machine}, but this machine has {isas}; see --machine")
+
+
+@dataclass(frozen=True)
+class Instantiation:
+    """A simulation with its places.  root: the folder that guests see as `/`, or None for an empty
+    one."""
+
+    simulation: Simulation
+    folder: Path
+    root: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.root is not None and not self.root.is_dir():
+            raise InputError(f"{self.root}: --root must be a folder; guests see it as /")
+
+    def configuration(self) -> dict[str, object]:
+        """What every process of the machine receives; the supervisor adds endpoints and
+        segments."""
+        run = {
+            **self.simulation.run_options(),
+            "root": str(self.root.resolve()) if self.root else "",
+        }
+        return {
+            "settings": self.simulation.settings,
+            "nodes": self.simulation.nodes(),
+            "endpoints": {},
+            "segments": {},
+            "run": run,
+        }
+
+
+def new_folder(name: str, given: Path | None = None) -> Path:
+    """Make the run folder: `given`, or runs/NAME-TIME.  Raises InputError when it holds something
+    else already."""
+    if given is None:
+        return _fresh_folder(re.sub(r"[^A-Za-z0-9_.+-]", "_", name)[:NAME_LENGTH_MAX])
+    if given.exists() and not given.is_dir():
+        raise InputError(f"{given}: --out must be a folder")
+    if given.is_dir() and any(given.iterdir()) and not (given / "manifest.json").exists():
+        raise InputError(f"{given}: not empty and not a run folder; choose another --out")
+    try:
+        given.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{given}: {error.strerror}") from error
+    return given
+
+
+def _fresh_folder(name: str) -> Path:
+    runs = Path(os.environ.get(RUNS_VARIABLE, "runs"))
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    for attempt in range(1, 1000):
+        suffix = "" if attempt == 1 else f"-{attempt}"
+        folder = runs / f"{name}-{stamp}{suffix}"
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise InputError(f"{folder}: {error.strerror}; choose a folder with --out") from error
+    raise InputError(
+        f"{runs}: a thousand runs are named {name}-{stamp}; choose a folder with --out"
+    )

@@ -1,0 +1,300 @@
+"""The Python interface: describe a machine once, run programs on it, read what came out.
+
+```python
+from launch import Machine
+
+with Machine(memory="shared", nodes=("x86", "arm")) as machine:
+    run = machine.run("hello", on="x86", arguments=["world"])
+    print(run.console, run.statistics["x86.core0.instructions_user"], run.digest)
+```
+Every run boots a fresh machine, so runs never influence each other and the same run always ends in
+the same digest.
+"""
+
+import io
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console, ConsoleOptions, RenderResult
+
+from cosim.errors import InputError, InvariantError, MachineError
+from launch import report, results, running
+from launch import system as systems
+from launch.build import build
+from launch.instantiation import Instantiation, Program, new_folder, place
+from launch.outcome import Heard, gather, partial
+from launch.progress import Display
+from launch.salvage import segment_statistics
+from launch.simulation import Simulation, parse_limit
+from launch.supervisor import Supervisor
+
+ConsoleCallback = Callable[[str, bytes], None]
+Job = str | Path | Sequence | Mapping
+QUIET = Display(quiet=True)
+
+
+class Run:
+    """One finished run; everything is read from its folder.
+
+    exit_status: of the first program that failed, else 0.  console: what guests wrote, as text.
+    """
+
+    def __init__(self, folder: results.RunFolder) -> None:
+        self._folder = folder
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self._folder.path
+
+    @property
+    def manifest(self) -> dict:
+        """manifest.json."""
+        return self._folder.manifest
+
+    @property
+    def statistics(self) -> dict:
+        """Every statistic by name."""
+        return self._folder.statistics
+
+    @property
+    def digest(self) -> str:
+        """machine.digest: equal runs have equal ones."""
+        return str(self.statistics["machine.digest"])
+
+    @property
+    def programs(self) -> list[dict]:
+        """program, node, pid, status, signal and report of each program, in the order given."""
+        return self.manifest["ended"]["programs"]
+
+    @property
+    def exit_status(self) -> int:
+        """Of the first program that failed, in the order given; 0 when none did."""
+        return next((program["status"] for program in self.programs if program["status"]), 0)
+
+    @property
+    def console(self) -> str:
+        """What all guests wrote, in the order of virtual time."""
+        return self._folder.console().decode(errors="replace")
+
+    @property
+    def consoles(self) -> dict[str, str]:
+        """What the guests of each node wrote."""
+        nodes = self._folder.nodes
+        return {node: self._folder.console(node).decode(errors="replace") for node in nodes}
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield report.summary(self._folder)
+
+    def __repr__(self) -> str:
+        ended = ", ".join(f"{p['program']} on {p['node']}: {p['status']}" for p in self.programs)
+        return f"<Run {self.folder}: {ended}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the summary table."""
+        console = Console(record=True, file=io.StringIO(), width=110)
+        console.print(self)
+        return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
+
+
+class Machine:
+    """A machine to run programs on.
+
+    nodes: names that begin with x86 or arm, one core each; or machine: a TOML file or the name of a
+    bundled one. memory, preset: short for the settings memory.model and memory.preset; settings:
+    any others, by name. root: the folder guests see as /.  out: the run folder (default: a new one
+    below runs/).  seed: what guests see as random.  limit: virtual time at which a run ends, as
+    "5ms".  progress: show progress on stderr. Raises InputError when these do not make a machine.
+    """
+
+    def __init__(
+        self,
+        *,
+        nodes: Sequence[str] | None = None,
+        machine: str | Path | None = None,
+        memory: str | None = None,
+        preset: str | None = None,
+        settings: Mapping[str, object] | None = None,
+        ideal_kernel: bool = False,
+        root: str | Path | None = None,
+        out: str | Path | None = None,
+        seed: int = 1,
+        limit: str | None = None,
+        progress: bool = False,
+    ) -> None:
+        if nodes is not None and machine is not None:
+            raise InputError("give either nodes or machine: a machine file names its nodes itself")
+        file = str(machine) if machine is not None else systems.DEFAULT_MACHINE
+        self.system = systems.of_names(nodes) if nodes is not None else systems.load(file)
+        short = {"memory.model": memory, "memory.preset": preset}
+        chosen = {name: value for name, value in short.items() if value is not None}
+        limit_ns = None if limit is None else parse_limit(limit)
+        self.simulation = Simulation(
+            self.system, {**chosen, **(settings or {})}, ideal_kernel, seed, limit_ns
+        )
+        self.root = None if root is None else Path(root)
+        self.out = None if out is None else Path(out)
+        self.progress = progress
+        self._supervisor: Supervisor | None = None
+
+    def __enter__(self) -> "Machine":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End a run that is still under way.  Idempotent."""
+        if self._supervisor is not None:
+            self._supervisor.close()
+            self._supervisor = None
+
+    def build(self, program: str | Path, flags: Sequence[str] = ()) -> dict[str, Path]:
+        """The ELF of a C program for every node of the machine, by node name."""
+        isas = list(dict.fromkeys(node.isa for node in self.system.nodes))
+        with ThreadPoolExecutor(len(isas)) as pool:
+            built = dict(
+                zip(isas, pool.map(lambda isa: build(str(program), isa, flags), isas), strict=True)
+            )
+        return {node.name: built[node.isa] for node in self.system.nodes}
+
+    def run(
+        self,
+        program: str | Path,
+        on: str | Sequence[str] = (),
+        arguments: Iterable[object] = (),
+        *,
+        stdin: bytes | str = b"",
+        root: str | Path | None = None,
+        console: ConsoleCallback | None = None,
+    ) -> Run:
+        """Run one program, on one node or a copy on each of several at the same time, until it
+        ends."""
+        job = {"program": program, "on": on, "arguments": arguments, "stdin": stdin}
+        return self.run_together([job], root=root, console=console)
+
+    def run_together(
+        self,
+        jobs: Sequence[Job],
+        *,
+        root: str | Path | None = None,
+        console: ConsoleCallback | None = None,
+        command: Sequence[str] | None = None,
+    ) -> Run:
+        """Run several programs at the same time, each on its node, until all have ended.
+
+        jobs: each a program, a (program, node) or (program, node, arguments) sequence, or a dict
+        with the arguments of `run`.  console(node, bytes) is called while guests write. Raises
+        InputError for programs that cannot run, MachineError when the machine fails; what had been
+        counted until then is in the run folder.
+        """
+        programs = self.place(jobs)
+        folder = new_folder(programs[0].name, self.out)
+        chosen = Path(root) if root is not None else self.root
+        instantiation = Instantiation(self.simulation, folder, chosen)
+        return Run(self._execute(instantiation, programs, command or [], console))
+
+    def place(self, jobs: Sequence[Job]) -> list[Program]:
+        """Build every program for its nodes."""
+        if not jobs:
+            raise InputError("nothing to run: give at least one program")
+        wanted = [_job(job) for job in jobs]
+        with ThreadPoolExecutor(len(wanted)) as pool:
+            placed = list(pool.map(lambda job: place(self.system, **job), wanted))
+        return [program for group in placed for program in group]
+
+    def _execute(
+        self,
+        instantiation: Instantiation,
+        programs: Sequence[Program],
+        command: Sequence[str],
+        console: ConsoleCallback | None,
+    ) -> results.RunFolder:
+        configuration = instantiation.configuration()
+        rows = [_manifest_row(program) for program in programs]
+        display = Display() if self.progress else QUIET
+        heard: list[tuple[str, bytes]] = []
+
+        def listen(node: str, data: bytes) -> None:
+            heard.append((node, data))
+            if console is not None:
+                display.around(lambda: console(node, data))
+
+        supervisor = Supervisor(configuration, listen, display, segment_statistics)
+        self._supervisor = supervisor
+        try:
+            outcome = self._drive(supervisor, instantiation, programs, command, heard)
+        except MachineError as error:
+            done = partial(error, programs, heard, supervisor)
+            results.write(instantiation.folder, configuration, rows, command, done)
+            error.args = (f"{error}; statistics so far: {instantiation.folder}",)
+            raise
+        finally:
+            display.close()
+            self.close()
+        results.write(instantiation.folder, configuration, rows, command, outcome)
+        if outcome.laws:
+            raise InvariantError(
+                f"{len(outcome.laws)} laws of the memory system do not hold, first:"
+                f" {outcome.laws[0]};"
+                f" see {instantiation.folder / results.MANIFEST}"
+            )
+        return results.RunFolder.read(instantiation.folder)
+
+    def _drive(
+        self,
+        supervisor: Supervisor,
+        instantiation: Instantiation,
+        programs: Sequence[Program],
+        command: Sequence[str],
+        heard: Heard,
+    ) -> results.Outcome:
+        running.announce(supervisor.sockets.folder, instantiation.folder, list(command))
+        supervisor.start()
+        pids = [supervisor.load(program.node, program.row()) for program in programs]
+        began_s = time.monotonic()
+        given = supervisor.run()
+        return gather(given, programs, pids, heard, time.monotonic() - began_s)
+
+    def __repr__(self) -> str:
+        nodes = ", ".join(f"{node.name} ({node.isa} x {node.cores})" for node in self.system.nodes)
+        settings = self.simulation.settings
+        model, preset = settings["memory.model"], settings["memory.preset"]
+        return f"<Machine {nodes}; {model} memory, {preset} costs>"
+
+
+def _job(job: Job) -> dict:
+    """Any form of job as the keyword arguments of `place`."""
+    if isinstance(job, Mapping):
+        given = dict(job)
+    elif isinstance(job, str | Path):
+        given = {"program": job}
+    else:
+        given = dict(zip(("program", "on", "arguments"), job, strict=False))
+    on, stdin = given.get("on", ()), given.get("stdin", b"")
+    return {
+        "program": str(given["program"]),
+        "on": [on] if isinstance(on, str) else list(on),
+        "arguments": [str(argument) for argument in given.get("arguments", ())],
+        "stdin": stdin.encode() if isinstance(stdin, str) else bytes(stdin),
+    }
+
+
+def _manifest_row(program: Program) -> dict[str, object]:
+    """What the manifest says about a program."""
+    return {
+        "name": program.name,
+        "node": program.node,
+        "path": str(program.path),
+        "digest": results.file_digest(program.path),
+        "arguments": list(program.arguments),
+        "stdin_digest": results.bytes_digest(program.stdin),
+    }

@@ -1,0 +1,68 @@
+"""How the machine is modelled: every setting resolved, and what the run as a whole is told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import cosim.settings
+from cosim.errors import InputError
+from cosim.settings import Value
+from launch.system import System
+
+ENGINE = "unicorn"  # what executes guest instructions
+DESIGN = "vanilla"  # the operating-system design: programs stay on their node
+SEED_MAX = (1 << 63) - 1
+PS_PER_NS = 1000
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A system with overrides of settings.
+
+    overrides: setting name to value, stronger than the machine file's.  ideal_kernel: kernel
+    references are counted but neither cached nor charged.  seed: what guests see as random.
+    limit_ns: virtual time at which the run ends, or None. Raises InputError for settings that are
+    unknown, malformed or do not fit together.
+    """
+
+    system: System
+    overrides: Mapping[str, object] = field(default_factory=dict)
+    ideal_kernel: bool = False
+    seed: int = 1
+    limit_ns: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed <= SEED_MAX:
+            raise InputError(f"seed {self.seed}: a whole number from 0 to {SEED_MAX}")
+        if self.limit_ns is not None and self.limit_ns <= 0:
+            raise InputError(f"limit {self.limit_ns} ns: must be later than the start")
+        _ = self.settings
+
+    @cached_property
+    def settings(self) -> dict[str, Value]:
+        """Every setting with its value, flat."""
+        given = {**self.system.settings, **self.overrides}
+        return cosim.settings.resolve(given, self.system.rows())
+
+    def nodes(self) -> list[dict[str, object]]:
+        """The nodes as processes receive them, with their clocks."""
+        return [
+            {**row, "frequency_hz": self.settings[f"time.{row['name']}.frequency_hz"]}
+            for row in self.system.rows()
+        ]
+
+    def run_options(self) -> dict[str, object]:
+        """What the run as a whole is told, apart from places."""
+        return {
+            "engine": ENGINE,
+            "os": DESIGN,
+            "ideal_kernel": self.ideal_kernel,
+            "seed": self.seed,
+            "limit_ps": -1 if self.limit_ns is None else self.limit_ns * PS_PER_NS,
+        }
+
+
+def parse_limit(text: str) -> int:
+    """Virtual time in ns from "5ms", "2s" or a plain number of ns."""
+    row = cosim.settings.Setting("limit", None, "integer", "ns", "virtual time", (), 1)
+    return int(cosim.settings.parse("limit", row, text))

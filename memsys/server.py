@@ -1,0 +1,123 @@
+"""The memory system's process: makes the segments, consumes the cores' rings, answers for the
+counts.
+
+`MemorySystem` is the whole of it without sockets; `main` gives it to the shell of a process.  A
+node that runs alone publishes records, and this process consumes them at the same time; a node that
+needs exact prices consumes its own through memsys.port, and this process finds nothing to do.
+"""
+
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+
+from cosim.engine.stream import CORE_STREAM_BYTES, CoreStream, Word
+from cosim.process import Shell
+from cosim.shared import Segment
+from memsys import laws, port, specification, state, statistics
+from memsys.pages import DIGEST_BYTES, add_pages
+
+CORES_MAX = 64
+LOOKS = 400_000  # at rings before the sockets get a turn: 0.3 ms when nothing comes
+IDLE_CALLS = 10  # so many turns of the sockets without a record between, then sleep between looks
+SLEEP_MS = 1
+
+
+class MemorySystem:
+    """Segments and kernels of one machine.
+
+    segments: physical, stream and hierarchy, by name.  specification, state: see their modules.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]]) -> None:
+        """settings, nodes: of the run configuration.  Raises InputError for what does not fit."""
+        self.specification = specification.build(settings, nodes)
+        self.segments = {
+            "physical": Segment.create("physical", self.specification.map.size_bytes),
+            "stream": Segment.create("stream", CORES_MAX * CORE_STREAM_BYTES),
+            "hierarchy": Segment.create("hierarchy", state.size_bytes(self.specification)),
+        }
+        self.state = state.build(self.specification, self.segments["hierarchy"].array)
+        count = len(self.specification.cores)
+        self.streams = [CoreStream(self.segments["stream"].array, core) for core in range(count)]
+        arrays = (self.segments[name].array for name in ("hierarchy", "stream"))
+        self.port_address, argument, self._keep_alive = port.attach(*arrays)
+        self._argument = np.uint64(argument)
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """Where others attach the segments."""
+        return {name: segment.path for name, segment in self.segments.items()}
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """Numbers that nodes need."""
+        return {"worst_reference_cycles": self.specification.worst_reference_cycles}
+
+    def consume(self, rounds: int = 1) -> int:
+        """Look at every core's ring `rounds` times and consume what is there; records consumed."""
+        return port.watch(self._argument, len(self.streams), rounds)
+
+    def pending(self) -> dict[str, int]:
+        """Records published and not yet consumed, by core."""
+        return {
+            core.name: int(stream.header[Word.HEAD]) - int(stream.header[Word.TAIL])
+            for core, stream in zip(self.specification.cores, self.streams, strict=True)
+        }
+
+    def statistics(self) -> dict[str, int]:
+        """Every statistic of the memory system by its dotted name."""
+        return statistics.report(
+            self.specification, self.state.counters, self._words(Word.FETCHES_USER)
+        )
+
+    def violations(self) -> list[str]:
+        """Every law that does not hold, one line each; call it when all rings are consumed."""
+        return laws.violations(
+            self.specification, self.state, self._words(Word.CYCLES), self._words(Word.FETCHES_USER)
+        )
+
+    def digest(self) -> str:
+        """Hex digest of every page of physical memory that is not zero, and of all counters."""
+        digest = blake2b(digest_size=DIGEST_BYTES)
+        physical = self.segments["physical"]
+        add_pages(digest, physical.array, physical.path)
+        digest.update(np.ascontiguousarray(self.state.counters).tobytes())
+        return digest.hexdigest()
+
+    def collected(self) -> dict[str, Any]:
+        """The fields of a `collected` message."""
+        while self.consume():
+            pass
+        return {
+            "statistics": self.statistics(),
+            "reports": {"digest": self.digest(), "violations": self.violations()},
+        }
+
+    def close(self) -> None:
+        """Give the segments back."""
+        for segment in self.segments.values():
+            segment.close()
+
+    def _words(self, word: Word) -> list[int]:
+        return [int(stream.header[word]) for stream in self.streams]
+
+
+def main(shell: Shell) -> None:
+    """Entry of the role `memsys`."""
+    shell.doing = "compiling the kernels"
+    system = MemorySystem(shell.configuration["settings"], shell.configuration["nodes"])
+    system.consume()
+    shell.statistics = system.statistics
+    shell.answer("collect", lambda message: system.collected())
+    shell.answer("dump", lambda message: {"records pending": system.pending()})
+    shell.ready(system.paths, system.facts)
+    idle_calls = 0
+    rounds = LOOKS // len(system.streams)
+    while True:
+        idle_calls = 0 if system.consume(rounds) else idle_calls + 1
+        if idle_calls > IDLE_CALLS:
+            shell.wait(SLEEP_MS)
+        else:
+            shell.poll_sometimes()

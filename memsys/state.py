@@ -1,0 +1,270 @@
+"""The state of the memory system: one array of signed 64-bit words over the shared `hierarchy`
+segment.
+
+```text
+ header       memsys.header: sizes, switches, where the parts begin
+ cores        per core a block: CoreWord (node, caches, prices), then its counters
+ domains      per domain a block: DomainWord (cores, L3, directory)
+ places       one word per MiB of physical memory: bit n set = local to node n
+ caches       per cache sets x ways words, each set most recently used first, invalid ways (0) last
+ filter       limited: sets x ways line words, then as many entries; else a table (memsys.entries)
+ directories  per domain of several cores: a table
+```
+A cache word is `line << 8 | flags`; flags: bits 0-1 State; in L2 also IN_L1D and IN_L1I: that cache
+may have the line, too.  Entries are described in memsys.entries. Everything is below 2^63, so
+signed arithmetic is exact and never meets unsigned words; only stream records are u64.  The parts
+indexed by line are as large as physical memory needs, and sparse.
+"""
+
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+
+from cosim.physical_map import BOUNDARY_BYTES, DEVICE_BASE, RowKind
+from cosim.units import LINE_SHIFT, PAGE_SHIFT
+from memsys import entries, header
+from memsys.specification import Cache, Core, Specification
+from memsys.statistics import COUNTERS
+
+WORD_BYTES = 8
+FLAG_BITS = 8
+STATE_MASK = 3
+IN_L1D = 4
+IN_L1I = 8
+PLACE_SHIFT = BOUNDARY_BYTES.bit_length() - 1 - LINE_SHIFT  # line number to index of its place
+PAGE_OF_LINE_SHIFT = PAGE_SHIFT - LINE_SHIFT
+DEVICE_PAGE = DEVICE_BASE >> PAGE_SHIFT
+MAGIC = 0x5374_7261_6D61_7368
+PART_WORDS = 512  # parts begin on a page
+
+
+class CoreWord(IntEnum):
+    """Words of a core's block.  A cache is three words: first word, set mask, ways."""
+
+    NODE = 0
+    DOMAIN = 1  # first word of its domain's block
+    MEMBER = 2  # its bit in the domain's directory
+    L1I = 3
+    L1D = 6
+    L2 = 9
+    PRICE_L1 = 12
+    PRICE_L2 = 13
+    PRICE_L3 = 14
+    PRICE_MEMORY = 15
+    PRICE_REMOTE = 16
+    PRICE_FETCH_HIT = 17
+    PRICE_L3_TRANSFER = 18
+    PRICE_SNOOP_DATA = 19
+    PRICE_SNOOP_INVALIDATE = 20
+    PRICE_BACK_INVALIDATE = 21
+    COUNTERS = 24
+
+
+class DomainWord(IntEnum):
+    """Words of a domain's block."""
+
+    MEMBER = 0  # its bit in the snoop filter
+    FIRST_CORE = 1  # first word of its first core's block
+    CORES = 2
+    L3 = 3  # three words as above; ways 0: no L3
+    DIRECTORY = 6  # a table; first word 0: a core alone is looked at directly
+
+
+CORE_BLOCK = -(-(CoreWord.COUNTERS + COUNTERS) // 8) * 8
+DOMAIN_BLOCK = 16
+CACHE_WORDS = {"l1i": CoreWord.L1I, "l1d": CoreWord.L1D, "l2": CoreWord.L2}
+PRICES = {
+    "l1": CoreWord.PRICE_L1,
+    "l2": CoreWord.PRICE_L2,
+    "l3": CoreWord.PRICE_L3,
+    "memory": CoreWord.PRICE_MEMORY,
+    "remote": CoreWord.PRICE_REMOTE,
+    "fetch_hit": CoreWord.PRICE_FETCH_HIT,
+    "l3_transfer": CoreWord.PRICE_L3_TRANSFER,
+    "snoop_data": CoreWord.PRICE_SNOOP_DATA,
+    "snoop_invalidate": CoreWord.PRICE_SNOOP_INVALIDATE,
+    "back_invalidate": CoreWord.PRICE_BACK_INVALIDATE,
+}
+
+
+class Layout(NamedTuple):
+    """First word of every part, and how many there are in all.
+
+    caches: (domains' L3s after the cores' l1i, l1d, l2).  filter_lines 0: no snoop filter.
+    """
+
+    cores: int
+    domains: int
+    places: int
+    caches: dict[str, int]
+    filter_lines: int
+    filter_entries: int
+    directories: dict[int, int]
+    words: int
+
+
+class State(NamedTuple):
+    """The arrays, all views of `words` (N,) i64.
+
+    counters: (cores, COUNTERS) i64, a strided view into the core blocks.  caches: name ->
+    (sets, ways) i64.  filter_lines, filter_entries: (sets, ways) i64 when limited, else (0,) and
+    (lines,).  directories: domain index -> (lines,), of the width memsys.entries chose.
+    """
+
+    words: np.ndarray
+    counters: np.ndarray
+    caches: dict[str, np.ndarray]
+    filter_lines: np.ndarray
+    filter_entries: np.ndarray
+    directories: dict[int, np.ndarray]
+
+
+def caches(specification: Specification) -> Iterator[tuple[str, Cache]]:
+    """Every cache with the name of its array."""
+    for core in specification.cores:
+        for level in CACHE_WORDS:
+            yield f"{core.name}.{level}", getattr(core, level)
+    for domain in specification.domains:
+        if domain.l3 is not None:
+            yield f"{domain.name}.l3", domain.l3
+
+
+def layout(specification: Specification) -> Layout:
+    """Where everything is."""
+    at = PART_WORDS
+
+    def take(words: int) -> int:
+        nonlocal at
+        first = at
+        at += -(-words // PART_WORDS) * PART_WORDS
+        return first
+
+    cores = take(len(specification.cores) * CORE_BLOCK)
+    domains = take(len(specification.domains) * DOMAIN_BLOCK)
+    places = take((specification.line_count >> PLACE_SHIFT) + 1)
+    placed = {name: take(cache.sets * cache.ways) for name, cache in caches(specification)}
+    filter_lines = filter_entries = 0
+    if specification.has_filter:
+        limit = specification.filter_entries
+        filter_lines = take(max(1, limit))
+        filter_entries = take(limit or _table_words(specification, len(specification.domains)))
+    directories = {
+        domain.index: take(_table_words(specification, len(domain.cores)))
+        for domain in specification.domains
+        if domain.has_directory
+    }
+    return Layout(cores, domains, places, placed, filter_lines, filter_entries, directories, at)
+
+
+def _table_words(specification: Specification, members: int) -> int:
+    return specification.line_count * entries.width_bits(members) // (8 * WORD_BYTES)
+
+
+def size_bytes(specification: Specification) -> int:
+    """Bytes of the hierarchy segment."""
+    return layout(specification).words * WORD_BYTES
+
+
+def build(specification: Specification, segment: np.ndarray) -> State:
+    """Lay the machine out in `segment` (u8, zeroed, size_bytes long) and return its arrays."""
+    places = layout(specification)
+    words = segment[: places.words * WORD_BYTES].view(np.int64)
+    values = {
+        header.WORDS: places.words,
+        header.CORES: len(specification.cores),
+        header.DOMAINS: len(specification.domains),
+        header.LINES: specification.line_count,
+        header.INCLUSIVE: int(specification.inclusive),
+        header.DROPS_OWNER_L1: int(specification.drops_owner_l1),
+        header.SILENT_SHARED: int(specification.silent_shared),
+        header.HAS_FILTER: int(specification.has_filter),
+        header.FILTER_SETS: specification.filter_entries // specification.filter_ways,
+        header.FILTER_WAYS: specification.filter_ways,
+        header.FILTER_LINES: places.filter_lines,
+        header.FILTER_ENTRIES: places.filter_entries,
+        header.CORE_BLOCKS: places.cores,
+        header.DOMAIN_BLOCKS: places.domains,
+        header.PLACES: places.places,
+        header.NODES: len(specification.nodes),
+        header.MAGIC: MAGIC,
+    }
+    for word, value in values.items():
+        words[word] = value
+    _put(words, header.FILTER, entries.describe(places.filter_entries, len(specification.domains)))
+    for core in specification.cores:
+        _build_core(words, specification, core, places)
+    for domain in specification.domains:
+        at = places.domains + domain.index * DOMAIN_BLOCK
+        words[at + DomainWord.MEMBER] = 1 << domain.index
+        words[at + DomainWord.FIRST_CORE] = places.cores + domain.cores[0] * CORE_BLOCK
+        words[at + DomainWord.CORES] = len(domain.cores)
+        if domain.has_directory:
+            table = entries.describe(places.directories[domain.index], len(domain.cores))
+            _put(words, at + DomainWord.DIRECTORY, table)
+        if domain.l3 is not None:
+            _build_cache(words, at + DomainWord.L3, places.caches[f"{domain.name}.l3"], domain.l3)
+    for row in specification.map.rows:
+        if row.kind is not RowKind.DEVICE:
+            first, last = row.start // BOUNDARY_BYTES, row.end // BOUNDARY_BYTES
+            nodes = sum(1 << node for node in row.local_nodes)
+            words[places.places + first : places.places + last] = nodes
+    return view(specification, words)
+
+
+def _build_core(
+    words: np.ndarray, specification: Specification, core: Core, places: Layout
+) -> None:
+    at = places.cores + core.index * CORE_BLOCK
+    words[at + CoreWord.NODE] = core.node
+    words[at + CoreWord.DOMAIN] = places.domains + core.domain * DOMAIN_BLOCK
+    words[at + CoreWord.MEMBER] = 1 << (core.index - specification.domains[core.domain].cores[0])
+    for name, word in CACHE_WORDS.items():
+        _build_cache(words, at + word, places.caches[f"{core.name}.{name}"], getattr(core, name))
+    for name, word in PRICES.items():
+        words[at + word] = getattr(core.prices, name)
+
+
+def _build_cache(words: np.ndarray, at: int, first: int, cache: Cache) -> None:
+    _put(words, at, [first, cache.sets - 1, cache.ways])
+
+
+def _put(words: np.ndarray, at: int, values: list[int]) -> None:
+    words[at : at + len(values)] = values
+
+
+def view(specification: Specification, words: np.ndarray) -> State:
+    """The arrays of a hierarchy that was built, here or in another process."""
+    places = layout(specification)
+
+    def part(first: int, *shape: int) -> np.ndarray:
+        return words[first : first + int(np.prod(shape))].reshape(shape)
+
+    def table(first: int, members: int) -> np.ndarray:
+        return entries.unpack(part(first, _table_words(specification, members)), members)
+
+    limit = specification.filter_entries
+    shape = (limit // specification.filter_ways, specification.filter_ways)
+    filter_lines = filter_entries = part(0, 0)
+    if specification.has_filter and limit:
+        filter_lines = part(places.filter_lines, *shape)
+        filter_entries = part(places.filter_entries, *shape)
+    elif specification.has_filter:
+        filter_entries = table(places.filter_entries, len(specification.domains))
+    return State(
+        words=words,
+        counters=part(places.cores, len(specification.cores), CORE_BLOCK)[
+            :, CoreWord.COUNTERS : CoreWord.COUNTERS + COUNTERS
+        ],
+        caches={
+            name: part(places.caches[name], cache.sets, cache.ways)
+            for name, cache in caches(specification)
+        },
+        filter_lines=filter_lines,
+        filter_entries=filter_entries,
+        directories={
+            index: table(first, len(specification.domains[index].cores))
+            for index, first in places.directories.items()
+        },
+    )
