@@ -45,6 +45,22 @@ def test_a_header_beside_the_source_is_never_stale(source):
     assert build.build(path, "x86_64").read_bytes() != first
 
 
+@pytest.mark.parametrize("isa", ISAS)
+def test_the_program_is_the_same_bytes_wherever_it_is_built(isa, tmp_path, monkeypatch):
+    """Its header and sections are in guest memory: anything of the host moves machine.digest."""
+    built = []
+    for name in ("a", "a_longer_name"):
+        folder = tmp_path / name
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        text = '#include <assert.h>\nint main(int n, char **v) { assert(n && v); }\n'
+        (folder / "prog.c").write_text(text)
+        built.append(build.build("./prog.c", isa).read_bytes())
+    assert built[0] == built[1]
+    for folder in (build.cache_root(), build.compiler().rpartition("/")[0], tmp_path):
+        assert os.fsencode(folder) not in built[0]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
