@@ -193,7 +193,9 @@ class Processes:
         if not process.borrowed:
             return
         process.borrowed = False
-        for thread in process.parent.threads:  # type: ignore[union-attr]
+        if process.parent is None:  # killed meanwhile
+            return
+        for thread in process.parent.threads:
             if thread.wait is not None and thread.wait.reason == f"vfork of {process.pid}":
                 self._kernel.scheduler.wake(thread, Cause.EVENT)
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from cosim.engine.interface import Reason
 from cosim.kernel.errno import Errno, KernelError
 from cosim.kernel.task import Process, TaskState, Thread
-from cosim.kernel.waiting import Cause
+from cosim.kernel.waiting import Cause, Wait
 
 SIGNALS_MAX = 64
 SIGNAL_INFO_BYTES = 128
@@ -203,7 +203,10 @@ class Signals:
             return  # ordinary signals do not queue up
         queue.append(info)
         for candidate in candidates:
-            wanted = candidate.wait.signals if candidate.wait is not None else 0
+            wait = candidate.wait
+            if wait is not None and wait.killable and info.number != Signal.SIGKILL:
+                continue
+            wanted = wait.signals if wait is not None else 0
             if bit(info.number) & (~candidate.mask | wanted):
                 if candidate.state is TaskState.WAITING:
                     self._kernel.scheduler.wake(candidate, Cause.SIGNAL)
@@ -224,11 +227,12 @@ class Signals:
         for queue in (process.pending, *(thread.pending for thread in process.threads)):
             queue[:] = [info for info in queue if info.number != number]
 
-    def is_due(self, thread: Thread) -> bool:
-        """Is a signal pending that the thread does not block?"""
-        return any(
-            bit(info.number) & ~thread.mask for info in (*thread.pending, *thread.process.pending)
-        )
+    def is_due(self, thread: Thread, wait: Wait) -> bool:
+        """Is a signal pending that the thread does not block, and that may end this wait?"""
+        pending = (*thread.pending, *thread.process.pending)
+        if wait.killable:
+            return any(info.number == Signal.SIGKILL for info in pending)
+        return any(bit(info.number) & ~thread.mask for info in pending)
 
     def take(self, thread: Thread, wanted: int) -> SignalInfo | None:
         """Remove and return the pending signal in the set `wanted` with the lowest number; None

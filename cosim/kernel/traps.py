@@ -65,7 +65,7 @@ def finish_call(kernel, thread: Thread, work) -> None:
 def _sleep(kernel, thread: Thread, block: Block) -> None:
     """Put the thread to sleep, unless a signal is there already."""
     wait = block.wait
-    if kernel.signals.is_due(thread):
+    if kernel.signals.is_due(thread, wait):
         wait.leave()
         finish_call(kernel, thread, lambda: wait.finish(Cause.SIGNAL))
         return

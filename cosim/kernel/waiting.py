@@ -38,6 +38,7 @@ class Wait:
     finish(cause): the call's result; may raise KernelError, Interrupted or Block.
     leave(): takes the thread out of whatever queues it was put in; called once, before finish.
     signals: blocked signals that end the wait all the same (sigtimedwait).
+    killable: no signal but SIGKILL ends the wait (vfork).
     """
 
     reason: str
@@ -45,6 +46,7 @@ class Wait:
     deadline_ps: int | None = None
     leave: Callable[[], None] = lambda: None
     signals: int = 0
+    killable: bool = False
 
 
 class Block(Exception):

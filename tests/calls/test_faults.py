@@ -59,3 +59,27 @@ def test_endless_recursion_ends_at_the_stack_limit(isa):
 def test_a_damaged_image_has_no_symbols():
     assert Symbols(b"\x7fELF garbage").name(5) == ""
     assert Symbols(b"").name(5) == ""
+
+
+ORPHAN = """
+#define _GNU_SOURCE
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(void) {
+    int pid = getpid();
+    if (syscall(SYS_clone, CLONE_VM | CLONE_VFORK | SIGCHLD, 0, 0, 0, 0) == 0) {
+        kill(pid, SIGKILL);
+        while (getppid() == pid) sched_yield();
+        _exit(0);
+    }
+    return 1;
+}
+"""
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_a_vfork_child_outlives_the_parent_whose_memory_it_borrows(isa):
+    ended = crash(ORPHAN, isa)
+    assert (ended["status"], ended["signal"]) == (137, 9)

@@ -53,7 +53,7 @@ def test_the_program_is_the_same_bytes_wherever_it_is_built(isa, tmp_path, monke
         folder = tmp_path / name
         folder.mkdir()
         monkeypatch.chdir(folder)
-        text = '#include <assert.h>\nint main(int n, char **v) { assert(n && v); }\n'
+        text = "#include <assert.h>\nint main(int n, char **v) { assert(n && v); }\n"
         (folder / "prog.c").write_text(text)
         built.append(build.build("./prog.c", isa).read_bytes())
     assert built[0] == built[1]

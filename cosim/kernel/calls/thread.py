@@ -9,7 +9,7 @@ from cosim.kernel.clock import ClockId
 from cosim.kernel.errno import Errno, KernelError
 from cosim.kernel.futex import ANY, Key
 from cosim.kernel.task import TASK
-from cosim.kernel.waiting import Block, Cause, Wait
+from cosim.kernel.waiting import Block, Wait
 
 CLONE_VM = 0x0000_0100
 CLONE_SIGHAND = 0x0000_0800
@@ -97,20 +97,13 @@ def _clone(
         _set_clear_child_tid(kernel, child, child_tid)
     kernel.scheduler.admit(child)
     if flags & CLONE_VFORK:
-        _wait_for_image(process, child.tid)
+        _wait_for_image(child.tid)
     return child.tid
 
 
-def _wait_for_image(process, tid: int) -> None:
+def _wait_for_image(tid: int) -> None:
     """vfork: the parent stands still until the child has its own image or has ended."""
-
-    def finish(cause: Cause) -> int:
-        if process.borrowed and cause is Cause.SIGNAL:
-            raise Block(wait)  # only SIGKILL ends this wait, and it does not come here
-        return tid
-
-    wait = Wait(f"vfork of {tid}", finish)
-    raise Block(wait)
+    raise Block(Wait(f"vfork of {tid}", lambda _cause: tid, killable=True))
 
 
 def _set_clear_child_tid(kernel, thread, address: int) -> None:
