@@ -23,9 +23,11 @@ from cosim.errors import InputError, suggest
 
 GUESTS = Path(__file__).parent / "guests"
 INCLUDE = GUESTS / "include"
+FLAGS = ("-static", "-O2", "-g0", "-fsigned-char", "-ffp-contract=off")
 # The compiler's own libc has debug information with the folders of whoever filled its cache first:
 # it moved e_shoff in the loaded ELF header, and so machine.digest, between a cold cache and a warm.
-FLAGS = ("-static", "-O2", "-g0", "-fsigned-char", "-ffp-contract=off", "-Wl,--strip-debug")
+# (Its --strip-debug would take the symbols as well, which fault reports need.)
+WITHOUT_DEBUG = Path(__file__).parent / "guests" / "without_debug.ld"
 COMPILE_SECONDS_MAX = 600
 ELF_MAGIC = b"\x7fELF"
 
@@ -110,6 +112,7 @@ def compile_source(source: Path, isa: str, flags: Sequence[str] = ()) -> Path:
     """Compile one C file into the cache of guests and return the ELF's path."""
     linker = cosim.isa.find(isa).linker
     arguments = ["-target", linker.TARGET, *linker.FLAGS, *FLAGS, *flags]
+    arguments += ["-Wl,-T," + str(WITHOUT_DEBUG)]
     output = _output_path(source, isa, arguments)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent) as folder:
