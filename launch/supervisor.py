@@ -23,7 +23,7 @@ from typing import Any
 from cosim import wire
 from cosim.engine.stream import CORE_STREAM_BYTES, Word
 from cosim.errors import MachineError, ProtocolError, StramashError
-from cosim.process import REPORTED_CLASSES, ROLES
+from cosim.process import REPORTED_CLASSES, ROLES, ChildExit
 from cosim.protocol import control as control_protocol
 from cosim.protocol import telemetry as telemetry_protocol
 from cosim.shared import Segment
@@ -34,6 +34,7 @@ from launch.who_waits import core_table, table, thread_table
 
 PROGRESS_SECONDS = 0.1  # the progress callback is called at most this often
 LAST_WORDS_SECONDS = 0.2  # after a child's death, its last messages may still arrive
+LAST_WORDS_SECONDS_MAX = 2.0  # when its exit code says that there are some: the host may be busy
 COLUMNS = ("process", "phase", "doing")
 
 
@@ -546,7 +547,9 @@ class Supervisor:
     def _died(self, child: Child) -> None:
         """A child ended although nobody asked it to: find out why, and raise."""
         self._reap(child)
-        deadline_s = time.monotonic() + LAST_WORDS_SECONDS
+        spoke = child.process.returncode in (ChildExit.FAILED, ChildExit.REFUSED)
+        wait_s = LAST_WORDS_SECONDS_MAX if spoke else LAST_WORDS_SECONDS
+        deadline_s = time.monotonic() + wait_s
         while self._failure is None and time.monotonic() < deadline_s:
             if "control" in self._poller.wait(20):
                 self._take_control()
