@@ -13,7 +13,7 @@ from typing import Any
 import cosim.isa
 from cosim.core import Core
 from cosim.errors import MachineError
-from cosim.kernel.kernel import Kernel
+from cosim.kernel.kernel import Kernel, load_services
 from cosim.process import Shell
 from cosim.protocol import control as control_protocol
 from cosim.protocol import turns as turns_protocol
@@ -89,8 +89,9 @@ class Node:
             limits=shell.limits,
         )
         self.kernel = Kernel(
-            configuration, self.description, isa, self.cores, self.segments, Outbox(self)
-        )
+            configuration, self.description, isa, self.cores, self.segments, Outbox(self),
+            load_services(str(configuration.get("run", {}).get("services", ""))),
+        )  # fmt: skip
         self.turn: dict[str, Any] = {}
         self.now_ps = dict.fromkeys(self.indices, 0)
         self._alive_at_s = 0.0

@@ -80,6 +80,8 @@ TABLE = (
     Setting("time.<node>.frequency_hz", None, "integer", "Hz", "clock of the node's cores; default: preset", (), 1000),
     Setting("ipi.latency_ns", 2000, "integer", "ns", "from sending an inter-processor interrupt to its delivery", (), 1),
     Setting("ipi.latency_ns.<source>.<target>", None, "integer", "ns", "for this pair of nodes; default: ipi.latency_ns", (), 1),
+    Setting("message.notify", "ipi", "choice", "", "how a kernel learns of a message in a ring", ("ipi", "poll")),
+    Setting("message.poll_interval_ns", 1_000_000, "integer", "ns", "between two looks at the rings, with poll", (), 1000),
     Setting("futex.direct", True, "flag", "", "a kernel works on the shared futex buckets itself"),
     Setting("kernel.levels", 5, "choice", "level", "depth of the page tables", (5, 4)),
     Setting("kernel.slice_ns", 1_000_000, "integer", "ns", "time slice of a thread", (), 1000),

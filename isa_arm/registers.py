@@ -35,3 +35,8 @@ BASE_BY_NUMBER = (*(f"x{i}" for i in range(31)), "sp")
 
 # General registers by the number instructions use; None: reads as zero, writes are lost.
 BY_NUMBER = (*(f"x{i}" for i in range(31)), None)
+
+# Calling a function: registers of the first arguments, and what the stack pointer is modulo 16 when
+# it begins (x86-64 has pushed a return address).
+FUNCTION_ARGUMENTS = ("x0", "x1")
+FUNCTION_STACK_BIAS_BYTES = 0

@@ -90,15 +90,16 @@ removexattrat open_tree_attr file_getattr file_setattr listns rseq_slice_yield
 PRIVATE_NUMBERS = dict(
     enumerate(
         (
-            "migrate_call",
             "current_node",
             "node_available",
             "region_begin",
             "region_end",
             "ipi_send",
             "ipi_wait",
+            "migrate_call",
+            "migrate_return",
         ),
-        0x5354000,
+        0x5354001,
     )
 )
 

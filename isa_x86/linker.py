@@ -5,3 +5,13 @@ ELF_MACHINE = "EM_X86_64"  # e_machine of its programs
 QEMU = "qemu-x86_64"  # user-mode emulator that runs the same programs, for comparison
 # The ISA's first baseline: what every tool that we compare with can run.
 FLAGS = ("-mcpu=baseline",)
+
+# Programs for several ISAs at once are compiled by plain clang and linked by plain lld.
+ALIGNED_FLAGS = ("-march=x86-64",)
+EMULATION = "elf_x86_64"  # what the linker calls this ISA
+MUSL_FOLDER = "x86_64"  # its folder in musl's sources
+LINUX_FOLDER = "x86-linux-any"  # its folder of Linux headers
+CALL_RELOCATIONS = frozenset({4})  # relocation types: PLT32
+# (a, b): the thread pointer is td - a * S - b, where td is the thread's descriptor and S the bytes
+# of its thread-local variables, which end at td.  The register points at td itself.
+THREAD_POINTER_OFFSET = (0, 0)

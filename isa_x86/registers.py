@@ -46,3 +46,8 @@ ALIASES = {"pc": "rip", "sp": "rsp", "flags": "rflags", "thread_pointer": "fs_ba
 # Registers by the number instructions use, as base and as operand.
 BASE_BY_NUMBER = BY_NUMBER = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
              "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15")
+
+# Calling a function: registers of the first arguments, and what the stack pointer is modulo 16 when
+# it begins (x86-64 has pushed a return address).
+FUNCTION_ARGUMENTS = ("rdi", "rsi")
+FUNCTION_STACK_BIAS_BYTES = 8

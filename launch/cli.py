@@ -51,6 +51,7 @@ def run(
     arguments: Annotated[list[str] | None, typer.Argument(help="guest arguments, after --")] = None,
     on: options.On = "",
     beside: options.Beside = None,
+    system: options.System = "vanilla",
     memory: options.Memory = None,
     preset: options.Preset = None,
     setting: options.Set = None,
@@ -71,7 +72,7 @@ def run(
     jobs += [options.parse_beside(text) for text in beside or []]
     described = Machine(
         machine=machine, memory=memory, preset=preset, settings=options.parse_settings(setting),
-        ideal_kernel=ideal_kernel, root=root, out=out, seed=seed, limit=limit, progress=not quiet,
+        os=system, ideal_kernel=ideal_kernel, root=root, out=out, seed=seed, limit=limit, progress=not quiet,
     )  # fmt: skip
     guest_output = sys.stderr.buffer if as_json else sys.stdout.buffer
 
@@ -163,12 +164,17 @@ def config(
 @app.command()
 def build(
     program: Annotated[str, typer.Argument(help="C file or a bundled guest's name")],
+    system: options.System = "fused",
     machine: options.Machine = None,
 ) -> None:
-    """Compile a program for every node of a machine and print the files."""
+    """Compile a program for every node of a machine and print the files.
+
+    With --os fused (the default) they are one multi-ISA program: every function and datum has one
+    address in all of them, so that threads may migrate.
+    """
     from launch.machine import Machine
 
-    for node, path in Machine(machine=machine).build(program).items():
+    for node, path in Machine(machine=machine, os=system).build(program).items():
         print(f"{node}\t{path}")
 
 

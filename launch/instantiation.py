@@ -10,7 +10,9 @@ from pathlib import Path
 
 import cosim.isa
 from cosim.errors import InputError
-from launch.build import build, find, is_source, machine_of
+from launch import multi_isa
+from launch.build import build, bundled, find, is_source, machine_of
+from launch.designs import Design
 from launch.simulation import Simulation
 from launch.system import System
 
@@ -37,6 +39,7 @@ class Program:
     stdin: bytes = b""
     environment: Mapping[str, str] = field(default_factory=lambda: dict(ENVIRONMENT))
     cwd: str = "/"
+    images: Mapping[str, Path] = field(default_factory=dict)  # of a multi-ISA program, by ISA
 
     def row(self) -> dict[str, object]:
         """As the node's kernel receives it."""
@@ -47,11 +50,21 @@ class Program:
             "envp": [f"{key}={value}" for key, value in self.environment.items()],
             "cwd": self.cwd,
             "stdin": self.stdin,
+            "images": {isa: str(path) for isa, path in self.images.items()},
         }
+
+
+def split_class(program: str) -> tuple[str, list[str]]:
+    """The name and first argument in `is:S`: a bundled guest and its problem class."""
+    name, colon, rest = program.partition(":")
+    if colon and name in bundled() and not Path(program).exists():
+        return name, [rest]
+    return program, []
 
 
 def place(
     system: System,
+    design: Design,
     program: str,
     on: Sequence[str] = (),
     arguments: Sequence[str] = (),
@@ -59,15 +72,46 @@ def place(
 ) -> list[Program]:
     """The program, built for and placed on each of the nodes `on`.
 
+    With a design that migrates, C is built for all instruction sets of the machine at once.
     Without `on`: C goes to the first node, an ELF to the first node of its instruction set.
     Raises InputError for unknown nodes, programs that do not exist, compile or fit the node.
     """
     nodes = [system.node(name) for name in on] or [_default_node(system, find(program))]
     name = find(program).stem
+    images = _images(system, find(program)) if design.migrates else {}
     return [
-        Program(name, build(program, node.isa), node.name, tuple(arguments), stdin)
+        Program(
+            name,
+            images.get(node.isa) or build(program, node.isa),
+            node.name,
+            tuple(arguments),
+            stdin,
+            images=images,
+        )
         for node in nodes
     ]
+
+
+def _images(system: System, path: Path) -> dict[str, Path]:
+    """The ELFs of a program that may migrate, by instruction set; none when it cannot.
+
+    An ELF of a multi-ISA program brings its siblings: the files beside it that are called the same
+    but for the instruction set.
+    """
+    isas = list(dict.fromkeys(node.isa for node in system.nodes))
+    if is_source(path):
+        return multi_isa.build(path, isas)
+    if multi_isa.layout_of(path) is None:
+        return {}
+    images = {isa: path.with_name(f"{path.stem}.{isa}") for isa in isas}
+    for isa, image in images.items():
+        if not image.is_file():
+            raise InputError(
+                f"{path}: a multi-ISA program, but {image.name} for {isa} is not beside it; build "
+                "it again with `stramash build`"
+            )
+    multi_isa.check_pair(images)
+    return images
 
 
 def _default_node(system: System, path: Path):

@@ -21,10 +21,10 @@ from types import TracebackType
 from rich.console import Console, ConsoleOptions, RenderResult
 
 from cosim.errors import InputError, InvariantError, MachineError
-from launch import report, results, running
+from launch import designs, multi_isa, report, results, running
 from launch import system as systems
-from launch.build import build
-from launch.instantiation import Instantiation, Program, new_folder, place
+from launch.build import build, find
+from launch.instantiation import Instantiation, Program, new_folder, place, split_class
 from launch.outcome import Heard, gather, partial
 from launch.progress import Display
 from launch.salvage import segment_statistics
@@ -105,7 +105,7 @@ class Machine:
 
     nodes: names that begin with x86 or arm, one core each; or machine: a TOML file or the name of a
     bundled one. memory, preset: short for the settings memory.model and memory.preset; settings:
-    any others, by name. root: the folder guests see as /.  out: the run folder (default: a new one
+    any others, by name. os: operating-system design (launch.designs), or "MODULE:NAME". root: the folder guests see as /.  out: the run folder (default: a new one
     below runs/).  seed: what guests see as random.  limit: virtual time at which a run ends, as
     "5ms".  progress: show progress on stderr. Raises InputError when these do not make a machine.
     """
@@ -118,6 +118,7 @@ class Machine:
         memory: str | None = None,
         preset: str | None = None,
         settings: Mapping[str, object] | None = None,
+        os: str = designs.DEFAULT,
         ideal_kernel: bool = False,
         root: str | Path | None = None,
         out: str | Path | None = None,
@@ -133,7 +134,7 @@ class Machine:
         chosen = {name: value for name, value in short.items() if value is not None}
         limit_ns = None if limit is None else parse_limit(limit)
         self.simulation = Simulation(
-            self.system, {**chosen, **(settings or {})}, ideal_kernel, seed, limit_ns
+            self.system, {**chosen, **(settings or {})}, ideal_kernel, seed, limit_ns, os
         )
         self.root = None if root is None else Path(root)
         self.out = None if out is None else Path(out)
@@ -160,6 +161,9 @@ class Machine:
     def build(self, program: str | Path, flags: Sequence[str] = ()) -> dict[str, Path]:
         """The ELF of a C program for every node of the machine, by node name."""
         isas = list(dict.fromkeys(node.isa for node in self.system.nodes))
+        if self.simulation.design.migrates:
+            images = multi_isa.build(find(str(program)), isas, flags)
+            return {node.name: images[node.isa] for node in self.system.nodes}
         with ThreadPoolExecutor(len(isas)) as pool:
             built = dict(
                 zip(isas, pool.map(lambda isa: build(str(program), isa, flags), isas), strict=True)
@@ -208,7 +212,8 @@ class Machine:
             raise InputError("nothing to run: give at least one program")
         wanted = [_job(job) for job in jobs]
         with ThreadPoolExecutor(len(wanted)) as pool:
-            placed = list(pool.map(lambda job: place(self.system, **job), wanted))
+            design = self.simulation.design
+            placed = list(pool.map(lambda job: place(self.system, design, **job), wanted))
         return [program for group in placed for program in group]
 
     def _execute(
@@ -280,10 +285,11 @@ def _job(job: Job) -> dict:
     else:
         given = dict(zip(("program", "on", "arguments"), job, strict=False))
     on, stdin = given.get("on", ()), given.get("stdin", b"")
+    program, first = split_class(str(given["program"]))
     return {
-        "program": str(given["program"]),
+        "program": program,
         "on": [on] if isinstance(on, str) else list(on),
-        "arguments": [str(argument) for argument in given.get("arguments", ())],
+        "arguments": [*first, *(str(argument) for argument in given.get("arguments", ()))],
         "stdin": stdin.encode() if isinstance(stdin, str) else bytes(stdin),
     }
 

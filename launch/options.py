@@ -21,6 +21,9 @@ Beside = Annotated[
         "--with", help="'PROGRAM [--on NODE] [-- args]' to run at the same time; repeatable"
     ),
 ]
+System = Annotated[
+    str, typer.Option("--os", help="operating-system design: vanilla, fused, or MODULE:NAME")
+]
 Memory = Annotated[str | None, typer.Option("--memory", help="separated, shared or fully-shared")]
 Preset = Annotated[
     str | None, typer.Option("--preset", help="costs and clocks: paper, paper-small or artifact")

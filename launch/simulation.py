@@ -7,10 +7,10 @@ from functools import cached_property
 import cosim.settings
 from cosim.errors import InputError
 from cosim.settings import Value
+from launch import designs
 from launch.system import System
 
 ENGINE = "unicorn"  # what executes guest instructions
-DESIGN = "vanilla"  # the operating-system design: programs stay on their node
 SEED_MAX = (1 << 63) - 1
 PS_PER_NS = 1000
 
@@ -21,7 +21,7 @@ class Simulation:
 
     overrides: setting name to value, stronger than the machine file's.  ideal_kernel: kernel
     references are counted but neither cached nor charged.  seed: what guests see as random.
-    limit_ns: virtual time at which the run ends, or None. Raises InputError for settings that are
+    limit_ns: virtual time at which the run ends, or None.  os: operating-system design. Raises InputError for settings that are
     unknown, malformed or do not fit together.
     """
 
@@ -30,13 +30,24 @@ class Simulation:
     ideal_kernel: bool = False
     seed: int = 1
     limit_ns: int | None = None
+    os: str = designs.DEFAULT
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed <= SEED_MAX:
             raise InputError(f"seed {self.seed}: a whole number from 0 to {SEED_MAX}")
         if self.limit_ns is not None and self.limit_ns <= 0:
             raise InputError(f"limit {self.limit_ns} ns: must be later than the start")
+        if self.design.migrates and len(self.system.nodes) < 2:
+            raise InputError(
+                f"--os {self.os}: the machine has one node, {self.system.names[0]!r}; this design "
+                "is for two and more, see --machine"
+            )
         _ = self.settings
+
+    @property
+    def design(self) -> designs.Design:
+        """The operating-system design."""
+        return designs.find(self.os)
 
     @cached_property
     def settings(self) -> dict[str, Value]:
@@ -55,7 +66,8 @@ class Simulation:
         """What the run as a whole is told, apart from places."""
         return {
             "engine": ENGINE,
-            "os": DESIGN,
+            "os": self.design.name,
+            "services": self.design.services,
             "ideal_kernel": self.ideal_kernel,
             "seed": self.seed,
             "limit_ps": -1 if self.limit_ns is None else self.limit_ns * PS_PER_NS,

@@ -393,6 +393,11 @@ class UnicornEngine:
         """The state of a new process: initial registers, nothing left of the thread before."""
         self.restore(self._blank)
 
+    @property
+    def blank(self) -> Any:
+        """A context like those of `save`: the state of a new process."""
+        return self._blank
+
     def set_translation(self, root: int, asid: int) -> None:
         """See interface.Engine.  `asid` is not used: the translator can only flush everything."""
         self.words[Control.ROOT] = root

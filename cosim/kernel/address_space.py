@@ -36,6 +36,8 @@ from cosim.kernel.mapping import (
     MREMAP_MAYMOVE,
     PROT_ALL,
     PROT_WRITE,
+    SI_KERNEL,
+    SIGKILL,
     USER_END,
     Signal,
 )
@@ -48,6 +50,7 @@ from cosim.kernel.user_copies import UserCopies
 from cosim.kernel.vma import Vma, VmaTree
 from cosim.units import PAGE_BYTES, align_up
 
+GENERATION = ADDRESS_SPACE.offset("generation")
 OFFSET_MASK = PAGE_BYTES - 1
 FLUSH_PAGES_MAX = (
     32  # beyond this, forgetting all translations is cheaper than page by page (as Linux on x86)
@@ -76,6 +79,25 @@ class AddressSpace(Areas, UserCopies):
 
     def __init__(self, kernel: MemoryServices) -> None:
         """Make an empty address space.  KernelError(ENOMEM) when the node has no frames left."""
+        address = kernel.frames.allocate()
+        try:
+            self._use(kernel, address, attach=False)
+        except KernelError:
+            kernel.frames.free(address)
+            raise
+        self._slab.add(address + ADDRESS_SPACE.size, address + PAGE_BYTES)
+        self._set("table_root", self.page_table.root)
+        self._set("table_levels", kernel.levels)
+        self._set("machine", ENUM_E_MACHINE[kernel.isa.elf_machine])
+        self._set("node", kernel.node_index)
+        self.forget_search()
+        self._enter_list()
+
+    def _use(self, kernel: MemoryServices, address: int, *, attach: bool) -> None:
+        """Work on the record at `address`, with page tables of this kernel's own.
+
+        attach: the record and its tree of areas are there already, another kernel made them.
+        """
         self.memory = memory = kernel.memory
         self.frames = kernel.frames
         self.changed: list[Callable[[int | None], None]] = []
@@ -83,15 +105,11 @@ class AddressSpace(Areas, UserCopies):
         self._sources: dict[int, FileSource] = {}
         self._source_users: dict[int, int] = {}
         self._next_source = 1
-        self.address = address = self.frames.allocate()
-        try:
-            paging = kernel.isa.paging.FORMATS[kernel.levels]
-            self.page_table = PageTable(memory, self.frames, paging, address)
-        except KernelError:
-            self.frames.free(address)
-            raise
-        self._slab = Slab(memory, self.frames, address + ADDRESS_SPACE.offset("slab"), AREA.size)
-        self._slab.add(address + ADDRESS_SPACE.size, address + PAGE_BYTES)
+        self.address = address
+        paging = kernel.isa.paging.FORMATS[kernel.levels]
+        self.page_table = PageTable(memory, self.frames, paging, address)
+        slab = address + ADDRESS_SPACE.offset("slab")
+        self._slab = Slab(memory, self.frames, slab, AREA.size, attach=attach)
         self.tree = VmaTree(memory, self._slab, address)
         node = kernel.node_index
         self.lock = Spinlock(
@@ -100,12 +118,6 @@ class AddressSpace(Areas, UserCopies):
         self.table_lock = Spinlock(
             memory, address + ADDRESS_SPACE.offset("table_lock"), node, "page table lock"
         )
-        self._set("table_root", self.page_table.root)
-        self._set("table_levels", kernel.levels)
-        self._set("machine", ENUM_E_MACHINE[kernel.isa.elf_machine])
-        self._set("node", node)
-        self.forget_search()
-        self._enter_list()
 
     # --- the record ---
 
@@ -456,6 +468,19 @@ class AddressSpace(Areas, UserCopies):
         """
         return page_faults.resolve(self, address, access)
 
+    def supply(self, area: Vma, page: int, *, write: bool) -> bool:
+        """Put the page at `page` in place after a fault; False when its source has none there."""
+        return page_faults.supply(self, area, page, write)
+
+    def out_of_memory(self, address: int) -> Signal:
+        """What a fault becomes that found no free frame."""
+        return Signal(SIGKILL, SI_KERNEL, address)
+
+    @property
+    def generation(self) -> int:
+        """Translations that an engine cached under another generation are void (no reference)."""
+        return self.memory.peek(self.address + GENERATION)
+
     def translations_changed(self, pages: list[int]) -> None:
         """Tell everyone who caches translations that those of `pages` were reduced or replaced."""
         if not pages:
@@ -465,6 +490,10 @@ class AddressSpace(Areas, UserCopies):
             self.memory.charge("tlb_flush")
             for hook in self.changed:
                 hook(page)
+
+    def translation_renewed(self, page: int) -> None:
+        """A page's entry grants more than an engine may remember."""
+        self.translations_changed([page])
 
     # --- looking and leaving ---
 

@@ -69,6 +69,10 @@ class Areas(ABC):
     def translations_changed(self, pages: list[int]) -> None:
         """Translations of these pages were reduced or replaced."""
 
+    def tables(self) -> list[PageTable]:
+        """The page tables of every kernel that has some for this address space, the own first."""
+        return [self.page_table]
+
     @abstractmethod
     def source(self, number: int) -> FileSource:
         """The file behind an area."""
@@ -198,13 +202,14 @@ class Areas(ABC):
             self.write_back(area, start, end)
         pages, physical = [], []
         with self.table_lock:
-            for virtual, slot, found in self.page_table.pages(start, end):
-                self.page_table.clear(slot)
-                pages.append(virtual)
-                physical.append(found.physical)
-        self.translations_changed(pages)
+            for table in self.tables():
+                for virtual, slot, found in table.pages(start, end):
+                    table.clear(slot)
+                    pages.append(virtual)
+                    physical.append(found.physical)
+        self.translations_changed(list(dict.fromkeys(pages)))
         if area.kind != AreaKind.WINDOW:
-            for frame in physical:
+            for frame in dict.fromkeys(physical):
                 self.frames.free(frame)
 
     def change_protection(self, area: Vma, protection: int) -> None:
@@ -215,11 +220,12 @@ class Areas(ABC):
         self.tree.update(area)
         pages = []
         with self.table_lock:
-            for virtual, slot, found in self.page_table.pages(area.start, area.end):
-                changed = bool(found.protection & PROT_WRITE)
-                self.page_table.write_slot(slot, found.physical, page_rights(area, changed=changed))
-                pages.append(virtual)
-        self.translations_changed(pages)
+            for table in self.tables():
+                for virtual, slot, found in table.pages(area.start, area.end):
+                    changed = bool(found.protection & PROT_WRITE)
+                    table.write_slot(slot, found.physical, page_rights(area, changed=changed))
+                    pages.append(virtual)
+        self.translations_changed(list(dict.fromkeys(pages)))
 
     def write_back(self, area: Vma, start: int, end: int) -> None:
         """Write the changed pages of a shared file area to the file; they count as unchanged
@@ -228,17 +234,21 @@ class Areas(ABC):
         source = cast(WritableSource, self.source(area.source))
         pages = []
         with self.table_lock:
-            for virtual, slot, found in self.page_table.pages(start, end):
-                if not found.protection & PROT_WRITE:
-                    continue
+            changed = [
+                (table, *row)
+                for table in self.tables()
+                for row in table.pages(start, end)
+                if row[2].protection & PROT_WRITE
+            ]
+            for table, virtual, slot, found in changed:
                 offset = area.offset + virtual - area.start
                 length = len(source.read_at(offset, PAGE_BYTES))
                 if length:
                     self.memory.charge("file_page")
                     source.write_at(offset, self.memory.read(found.physical, length))
-                self.page_table.write_slot(slot, found.physical, page_rights(area, changed=False))
+                table.write_slot(slot, found.physical, page_rights(area, changed=False))
                 pages.append(virtual)
-        self.translations_changed(pages)
+        self.translations_changed(list(dict.fromkeys(pages)))
 
     def move(self, start: int, end: int, target: int, length: int) -> int:
         """Move [start, end), part of one area, to `length` free bytes at `target`, which is
@@ -271,6 +281,9 @@ class Areas(ABC):
                 pages.append(virtual)
                 if area.kind != AreaKind.WINDOW:
                     self.frames.set_user(found.physical, FrameUse.PAGE, self.address, place)
+            for other in self.tables()[1:]:  # they find the page again in this kernel's table
+                for _, slot, _ in other.pages(start, keep):
+                    other.clear(slot)
         self.translations_changed(pages)
         self.clear(start, end)
         return target

@@ -55,6 +55,9 @@ COSTS: dict[str, Cost] = {
     # between cores
     "ipi_send":          Cost(60,  ESTIMATE, "compose the native interrupt command and write it"),
     "ipi_receive":       Cost(120, ESTIMATE, "read which function was asked for and dispatch it"),
+    "message_send":      Cost(200, ESTIMATE, "compose a message and put it into a ring, without its bytes"),
+    "message_receive":   Cost(150, ESTIMATE, "take a message out of a ring and dispatch it"),
+    "migration":         Cost(1500, ESTIMATE, "hand a thread over, or take one, without its references"),
     # files
     "file_operation":    Cost(250, ESTIMATE, "one read, write, seek or status call on a file"),
     "path_component":    Cost(150, ESTIMATE, "look one component of a path up"),

@@ -62,10 +62,8 @@ class FutexTable:
             self.table = frames.allocate()
             memory.store(frames.directory + DIRECTORY.offset("futexes"), self.table)
             memory.store(frames.directory + DIRECTORY.offset("futex_count"), BUCKETS)
-        self._locks = [
-            Spinlock(memory, self.table + i * BUCKET.size, node, f"futex bucket {i}")
-            for i in range(BUCKETS)
-        ]
+        self._node = node
+        self._locks: dict[int, Spinlock] = {}  # by the bucket's address
 
     def key(self, space, address: int, private: bool) -> Key:
         """Key of the futex at `address`.  KernelError(EINVAL) when misaligned, (EFAULT) when not
@@ -84,14 +82,25 @@ class FutexTable:
         word ^= word >> 6 ^ word >> 12 ^ word >> 24
         return word % BUCKETS
 
+    def table_of(self, _key: Key) -> int:
+        """Physical address of the bucket table a key belongs to."""
+        return self.table
+
+    def _lock(self, bucket: int) -> Spinlock:
+        lock = self._locks.get(bucket)
+        if lock is None:
+            name = f"futex bucket at {bucket:#x}"
+            lock = self._locks[bucket] = Spinlock(self._memory, bucket, self._node, name)
+        return lock
+
     def _locked(self, stack: ExitStack, *keys: Key) -> list[int]:
         """Take the buckets of `keys`, lower address first; their physical addresses in the order of
         the keys.
         """
-        indices = [self.bucket_index(key) for key in keys]
-        for index in sorted(set(indices)):
-            stack.enter_context(self._locks[index])
-        return [self.table + index * BUCKET.size for index in indices]
+        buckets = [self.table_of(key) + self.bucket_index(key) * BUCKET.size for key in keys]
+        for bucket in sorted(set(buckets)):
+            stack.enter_context(self._lock(bucket))
+        return buckets
 
     def wait(
         self,
@@ -116,15 +125,22 @@ class FutexTable:
                 raise KernelError(Errno.EAGAIN)
             self._append(bucket, thread.descriptor, key, bitset)
 
+        still_there = True
+
+        def leave() -> None:
+            nonlocal still_there
+            still_there = self.leave(thread.descriptor)
+
         def finish(cause: Cause) -> int:
-            if cause is Cause.EVENT:
+            # Woken and timed out at once is woken: somebody counted on it.
+            if cause is Cause.EVENT or not still_there:
                 return 0
             if cause is Cause.SIGNAL:
                 raise Interrupted(restart=deadline_ps is None)
             raise KernelError(Errno.ETIMEDOUT)
 
         reason = f"futex {address:#x} (expects {value & ANY:#x})"
-        raise Block(Wait(reason, finish, deadline_ps, lambda: self.leave(thread.descriptor)))
+        raise Block(Wait(reason, finish, deadline_ps, leave))
 
     def wake(self, key: Key, count: int, bitset: int = ANY) -> int:
         """FUTEX_WAKE: the longest waiters first; how many were woken."""
@@ -132,8 +148,12 @@ class FutexTable:
             (bucket,) = self._locked(stack, key)
             woken = self._take(bucket, key, count, bitset)
         for task in woken:
-            self._wake_task(self._memory.load(task + TID, 4))
+            self._wake(task)
         return len(woken)
+
+    def _wake(self, task: int) -> None:
+        """The waiter with this TASK record has left its bucket."""
+        self._wake_task(self._memory.load(task + TID, 4))
 
     def requeue(
         self, source: Key, target: Key, wake_count: int, move_count: int
@@ -147,23 +167,24 @@ class FutexTable:
                 bitset = self._memory.load(task + BITSET, 4)
                 self._append(target_bucket, task, target, bitset)
         for task in woken:
-            self._wake_task(self._memory.load(task + TID, 4))
+            self._wake(task)
         return len(woken), len(moved)
 
-    def leave(self, task: int) -> None:
-        """Take a waiter out of its bucket (timeout, signal, exit); harmless when it was woken
+    def leave(self, task: int) -> bool:
+        """Take a waiter out of its bucket (timeout, signal, exit); False when it was woken
         already.
         """
         memory = self._memory
         if not memory.load(task + WAITING, 4):
-            return
+            return False
         bucket = memory.load(task + OWN_BUCKET)
-        with self._locks[(bucket - self.table) // BUCKET.size]:
+        with self._lock(bucket):
             before, entry = 0, memory.load(bucket + FIRST)
             while entry != task:
                 memory.charge("futex_waiter")
                 before, entry = entry, memory.load(entry + NEXT)
             self._unlink(bucket, before, task)
+        return True
 
     def _append(self, bucket: int, task: int, key: Key, bitset: int) -> None:
         memory = self._memory

@@ -6,6 +6,7 @@ the other modules of this package; what an operating-system design may exchange 
 Services.
 """
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from cosim import physical_map
 from cosim.broker import Function
 from cosim.engine.interface import UNLIMITED
+from cosim.errors import InputError, InvariantError
 from cosim.isa import Isa
 from cosim.kernel import costs, fault_report, interrupts, reports, traps
 from cosim.kernel.address_space import AddressSpace
@@ -72,12 +74,43 @@ class Services:
     likewise.
     """
 
+    frames: type = FrameAllocator
     address_space: type = AddressSpace
     futexes: type = FutexTable
     scheduler: type = Scheduler
     processes: type = Processes
     calls: Mapping[str, Call] = field(default_factory=dict)
     interrupts: Mapping[Any, Callable] = field(default_factory=lambda: interrupts.HANDLERS)
+
+    def prepare(self, kernel: "Kernel", settings: Mapping) -> None:
+        """Called when memory and clock are there and nothing else: make what the parts need."""
+
+    def complete(self, kernel: "Kernel", settings: Mapping) -> None:
+        """Called when the kernel is whole."""
+
+    def statistics(self, _kernel: "Kernel") -> dict[str, int]:
+        """Counters of the design, by name below the node's."""
+        return {}
+
+
+def load_services(place: str) -> Services:
+    """The Services at `place`: "module:NAME"; "" for those of a kernel that stands alone.
+
+    InputError when there are none.
+    """
+    if not place:
+        return Services()
+    module, _, name = place.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"operating-system design {place!r}: {error}") from error
+    if not isinstance(found, Services):
+        raise InputError(
+            f"operating-system design {place!r} is a {type(found).__name__}; it must be an "
+            "instance of cosim.kernel.kernel.Services"
+        )
+    return found
 
 
 class Kernel:
@@ -110,6 +143,8 @@ class Kernel:
         self.levels = int(settings["kernel.levels"])
         self._make_memory(settings, run, segments)
         self.clock = Clock(self.memory, self.frequency_hz)
+        self.allocator: Any = None  # of designs whose kernels exchange memory
+        self.services.prepare(self, settings)
         self.tasks = TaskTable(self.memory, self.frames, self.node_index)
         slice_ps = int(settings["kernel.slice_ns"]) * PS_PER_NS
         self.scheduler = self.services.scheduler(
@@ -136,6 +171,7 @@ class Kernel:
         self.fault_counts = {"read": 0, "write": 0, "execute": 0, "exception": 0}
         self.ignored_interrupts = 0
         self._path_inodes: dict[str, int] = {}
+        self.services.complete(self, settings)
 
     def _make_memory(self, settings: Mapping, run: Mapping, segments: Mapping) -> None:
         """Physical memory as the kernel uses it, its frames, and the shared window."""
@@ -143,7 +179,8 @@ class Kernel:
         self.memory = KernelMemory(
             segments["physical"].array, costs.resolve(settings), ideal=bool(run.get("ideal_kernel"))
         )
-        self.frames = FrameAllocator(
+        self._directories = [layout.boot_ranges(row["index"])[0][0] for row in self.node_rows]
+        self.frames = self.services.frames(
             self.memory,
             layout.boot_ranges(self.node_index),
             int(settings["memory.block"]),
@@ -182,6 +219,7 @@ class Kernel:
         limit = UNLIMITED if until_ps < 0 else cycles_of_ps(until_ps, self.frequency_hz)
         core.contended = contended
         self.memory.core = core
+        self.scheduler.refresh(lane)
         try:
             self._run(lane, limit, poll)
             now_ps = core.now_ps()
@@ -283,6 +321,24 @@ class Kernel:
                 return first + core if 0 <= core < row["cores"] else None
             first += row["cores"]
         return None
+
+    def node_of_core(self, core: int) -> int:
+        """Index of the node that a machine-wide core number belongs to."""
+        for row in self.node_rows:
+            if core < row["cores"]:
+                return row["index"]
+            core -= row["cores"]
+        raise InvariantError(f"there is no core {core} behind the last node's")
+
+    def directory_of(self, node: int) -> int:
+        """Physical address of a node's DIRECTORY, from which all that its kernel shares is found."""
+        return self._directories[node]
+
+    def current_thread(self) -> Thread:
+        """The thread in whose name the kernel works now."""
+        thread = self.scheduler.by_core[self.memory.core.index].current
+        assert thread is not None
+        return thread
 
     def wake_task(self, tid: int) -> None:
         """A futex waiter left its bucket."""

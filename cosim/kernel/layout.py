@@ -111,11 +111,14 @@ class AreaFlag(IntEnum):
     HEAP = 2  # between break_start and break
     NO_RESERVE = 4  # not counted against the memory there is
     MAY_WRITE = 8  # a shared file mapping whose file may be written
+    PER_ISA = 16  # each kernel has frames of its own, filled from its own program (text, constants)
 
 
 # A page-table entry of the last level that maps nothing but keeps a frame (PROT_NONE): bit 0,
 # "valid" on every ISA here, is clear, this bit is set, and the entry's bits 51:12 are the frame.
 HELD_FRAME = 0x800
+
+NODES_MAX = 16  # kernels that can share one address space
 
 DIRECTORY_MAGIC = 0x3148_534D_4152_5453  # "STRAMSH1"
 WINDOW_MAGIC = 0x3157_534D_4152_5453  # "STRAMSW1"
@@ -135,6 +138,8 @@ DIRECTORY = Structure("DIRECTORY", 256, "root of what a node's kernel shares, at
     Field("tasks",       136, 8, "first task descriptor of this node"),
     Field("futexes",     144, 8, "futex bucket table of this node"),
     Field("futex_count", 152, 8, "buckets in it"),
+    Field("returned_lock",192, 8, "spinlock over the list of returned frames"),
+    Field("returned",    200, 8, "first frame that another kernel gave back; its first word: next"),
 ))
 
 BLOCK = Structure("BLOCK", 64, "unit in which memory moves between kernels", (
@@ -160,7 +165,14 @@ SLAB = Structure("SLAB", 64, "pool of equal small structures", (
     Field("object",  24, 8, "bytes per object, a multiple of 64"),
 ))
 
-ADDRESS_SPACE = Structure("ADDRESS_SPACE", 320, "memory of one process, in a frame of its own", (
+TABLE = Structure("TABLE", 32, "one kernel's page tables of an address space", (
+    Field("root",      0, 8, "top page table, 0: this kernel has none"),
+    Field("machine",   8, 4, "ELF machine number: names the page-table format"),
+    Field("levels",   12, 4, "levels of it"),
+    Field("threads",  16, 8, "threads of the space that are on this node"),
+))
+
+ADDRESS_SPACE = Structure("ADDRESS_SPACE", 320 + NODES_MAX * 32, "memory of one process, in a frame of its own", (
     Field("lock",          0, 8, "spinlock over areas and break"),
     Field("table_lock",   64, 8, "spinlock over page-table entries, for kernels of any ISA"),
     Field("table_root",  128, 8, "top page table, in the format of `machine`"),
@@ -176,7 +188,9 @@ ADDRESS_SPACE = Structure("ADDRESS_SPACE", 320, "memory of one process, in a fra
     Field("search_hole", 216, 8, "no hole above search_top is larger than this"),
     Field("next",        224, 8, "next ADDRESS_SPACE of the node"),
     Field("previous",    232, 8, "previous one"),
+    Field("generation",  240, 8, "moves when translations are reduced: older ones are void"),
     Field("slab",        256, SLAB.size, "SLAB of the AREA nodes"),
+    Field("tables",      320, NODES_MAX * 32, "TABLE rows, by index of the node"),
 ))
 
 AREA = Structure("AREA", 64, "node of the tree of areas (AA tree): one cache line", (
@@ -211,5 +225,5 @@ SEGMENT = Structure("SEGMENT", 128, "named contiguous memory that every node may
 ))
 # fmt: on
 
-STRUCTURES = (DIRECTORY, BLOCK, FRAME, SLAB, ADDRESS_SPACE, AREA, WINDOW, SEGMENT)
+STRUCTURES = (DIRECTORY, BLOCK, FRAME, SLAB, TABLE, ADDRESS_SPACE, AREA, WINDOW, SEGMENT)
 USE_MASK = LINE_BYTES - 1

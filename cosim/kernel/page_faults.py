@@ -16,14 +16,13 @@ from cosim.kernel.mapping import (
     PROT_WRITE,
     SEGV_ACCERR,
     SEGV_MAPERR,
-    SI_KERNEL,
     SIGBUS,
-    SIGKILL,
     SIGSEGV,
     STACK_BYTES_MAX,
     STACK_GUARD_BYTES,
     Signal,
 )
+from cosim.kernel.page_tables import Mapping
 from cosim.kernel.vma import Vma
 from cosim.units import LINE_BYTES, PAGE_BYTES
 
@@ -46,12 +45,12 @@ def resolve(space: "AddressSpace", address: int, access: int) -> Signal | None:
     if not permits(area.protection, access):
         return Signal(SIGSEGV, SEGV_ACCERR, address)
     try:
-        if _supply(space, area, address & PAGE_MASK, access == Access.WRITE):
+        if space.supply(area, address & PAGE_MASK, write=access == Access.WRITE):
             return None
     except KernelError as error:
         if error.errno != Errno.ENOMEM:
             raise
-        return Signal(SIGKILL, SI_KERNEL, address)
+        return space.out_of_memory(address)
     return Signal(SIGBUS, BUS_ADRERR, address)
 
 
@@ -100,19 +99,15 @@ def _grow_stack(space: "AddressSpace", address: int) -> Vma | None:
     return area
 
 
-def _supply(space: "AddressSpace", area: Vma, page: int, write: bool) -> bool:
+def supply(space: "AddressSpace", area: Vma, page: int, write: bool) -> bool:
     """Put the page in place; False when the source has no such page."""
     table = space.page_table
     slot = table.slot(page, create=True)
     found = table.read_slot(slot)
     if found is not None:
-        # A translation older than the entry, or the first write to a shared file page.
-        with space.table_lock:
-            changed = write or bool(found.protection & PROT_WRITE)
-            table.write_slot(slot, found.physical, page_rights(area, changed=changed))
-        space.translations_changed([page])
+        renew(space, area, page, slot, found, write)
         return True
-    physical = _page_of(space, area, page)
+    physical = page_of(space, area, page)
     if physical is None:
         return False
     with space.table_lock:
@@ -120,7 +115,18 @@ def _supply(space: "AddressSpace", area: Vma, page: int, write: bool) -> bool:
     return True
 
 
-def _page_of(space: "AddressSpace", area: Vma, page: int) -> int | None:
+def renew(
+    space: "AddressSpace", area: Vma, page: int, slot: int, found: Mapping, write: bool
+) -> None:
+    """The entry is there: the translation was older, or a shared file page is written first."""
+    with space.table_lock:
+        changed = write or bool(found.protection & PROT_WRITE)
+        rights = page_rights(area, changed=changed)
+        space.page_table.write_slot(slot, found.physical, rights)
+    space.translation_renewed(page)
+
+
+def page_of(space: "AddressSpace", area: Vma, page: int) -> int | None:
     """The frame with the contents of a page that was never touched; None behind the end of its
     source.
     """

@@ -67,11 +67,17 @@ class PageTable:
     """
 
     def __init__(
-        self, memory: KernelMemory, frames: FrameAllocator, paging: PagingFormat, owner: int = 0
+        self,
+        memory: KernelMemory,
+        frames: FrameAllocator,
+        paging: PagingFormat,
+        owner: int = 0,
+        root: int = 0,
     ) -> None:
+        """Make an empty table, or look at the one at `root` that another kernel made."""
         self._memory = memory
         self._frames = frames
-        self._owner = owner
+        self.owner = owner
         self.paging = paging
         levels = paging.levels
         self._upper = []
@@ -85,7 +91,7 @@ class PageTable:
         self._leaf_mask = levels[-1].entries - 1
         self._leaf = _Codec(paging, len(levels) - 1, page, range(ALL_RIGHTS + 1))
         self.leaf_bytes = 1 << levels[-2].shift
-        self.root = frames.allocate(use=FrameUse.TABLE, user=owner)
+        self.root = root or frames.allocate(use=FrameUse.TABLE, user=owner)
 
     # --- entries ---
 
@@ -126,7 +132,7 @@ class PageTable:
             if not create:
                 return 0
             first = virtual >> shift << shift
-            table = self._frames.allocate(use=FrameUse.TABLE, user=self._owner, virtual=first)
+            table = self._frames.allocate(use=FrameUse.TABLE, user=self.owner, virtual=first)
             memory.charge("table_edit")
             memory.store(at, codec.encode(table))
         return table + (virtual >> PAGE_SHIFT & self._leaf_mask) * 8

@@ -16,6 +16,7 @@ def statistics(kernel) -> dict[str, int]:
     found[f"{name}.frames.used"] = kernel.frames.used
     found[f"{name}.frames.total"] = kernel.frames.total
     found[f"{name}.processes"] = kernel.processes.made
+    found |= {f"{name}.{k}": v for k, v in kernel.services.statistics(kernel).items()}
     for number, core in enumerate(kernel.cores):
         prefix = f"{name}.core{number}"
         found[f"{prefix}.instructions_user"] = core.engine.instructions

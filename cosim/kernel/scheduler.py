@@ -30,6 +30,7 @@ class Lane:
         self.current: Thread | None = None
         self.loaded: Thread | None = None
         self.loaded_space = None
+        self.generation = 0  # of the loaded space's translations
         self.timers = TimerQueue()
         self.slice_end_cycles = 0
         self.busy_at_switch = 0
@@ -132,20 +133,37 @@ class Scheduler:
 
     def drop(self, thread: Thread) -> None:
         """Take a thread that ends out of everything here."""
+        self.forget(thread)
+        self._tasks.set_state(thread, TaskState.DEAD)
+
+    def forget(self, thread: Thread) -> None:
+        """Take a thread out of everything here, but leave its TASK record alone."""
+        lane = thread.lane
+        self.stop(thread)
+        if lane.loaded is thread:
+            lane.loaded = None
+        thread.process.cpu_cycles_of_dead_threads += thread.cpu_cycles
+        thread.state = TaskState.DEAD
+        lane.threads -= 1
+
+    def stop(self, thread: Thread) -> None:
+        """Take a thread off its core, out of its queue and out of what it waits for."""
         lane = thread.lane
         if thread.state is TaskState.WAITING:
             assert thread.wait is not None
             thread.wait.leave()
         lane.timers.cancel(thread.timer)
+        thread.timer = None
         if thread in lane.queue:
             lane.queue.remove(thread)
         if lane.current is thread:
             self._leave_core(thread)
-        if lane.loaded is thread:
-            lane.loaded = None
-        thread.process.cpu_cycles_of_dead_threads += thread.cpu_cycles
-        lane.threads -= 1
-        self._tasks.set_state(thread, TaskState.DEAD)
+
+    def park(self, thread: Thread, wait: Wait) -> None:
+        """Stop a thread, whatever it does, until `wait` ends."""
+        self.stop(thread)
+        thread.wait = wait
+        self._tasks.set_state(thread, TaskState.WAITING)
 
     def pick(self, lane: Lane) -> Thread | None:
         """The thread to run now on `lane`'s core, loaded into its engine; None without one."""
@@ -184,6 +202,14 @@ class Scheduler:
         if lane.loaded_space is not space:
             lane.core.engine.set_translation(space.page_table.root, space.address >> PAGE_SHIFT)
             lane.loaded_space = space
+            lane.generation = space.generation
+
+    def refresh(self, lane: Lane) -> None:
+        """A turn begins: forget translations that another kernel took back since the last one."""
+        space = lane.loaded_space
+        if space is not None and space.generation != lane.generation:
+            lane.core.engine.flush_tlb()
+            lane.generation = space.generation
 
     def expired(self, lane: Lane, now_cycles: int) -> bool:
         """True when the current thread has used its slice while somebody waits for the core."""

@@ -21,9 +21,15 @@ class Slab:
     """Allocates objects of `object_bytes` (a multiple of 64) for the SLAB record at `address`."""
 
     def __init__(
-        self, memory: KernelMemory, frames: FrameAllocator, address: int, object_bytes: int
+        self,
+        memory: KernelMemory,
+        frames: FrameAllocator,
+        address: int,
+        object_bytes: int,
+        *,
+        attach: bool = False,
     ) -> None:
-        """Makes the record: an empty pool."""
+        """Makes the record: an empty pool; or attaches to one that another kernel made."""
         if object_bytes <= 0 or object_bytes % LINE_BYTES or object_bytes > PAGE_BYTES - LINE_BYTES:
             raise ValueError(
                 f"slab objects of {object_bytes} bytes: a multiple of {LINE_BYTES} below a page "
@@ -33,6 +39,8 @@ class Slab:
         self._frames = frames
         self._address = address
         self._object_bytes = object_bytes
+        if attach:
+            return
         for offset, value in ((FREE, 0), (PAGES, 0), (USED, 0), (OBJECT, object_bytes)):
             memory.store(address + offset, value)
 

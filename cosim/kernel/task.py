@@ -6,6 +6,7 @@ DIRECTORY.  What only this kernel uses (saved registers, open files, signal hand
 objects that hold the record's address.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -88,6 +89,12 @@ class Process:
     exit_code: int = 0
     exit_signal: int = 0
     report: str = ""
+    # Of a program that may migrate (cosim/kernel/fused): index of the node whose kernel loaded it,
+    # ELF by instruction set, and what these have in common (cosim.multi_isa.Layout).
+    home: int = 0
+    images: dict[str, str] = field(default_factory=dict)
+    layout: Any = None
+    introduced: set[int] = field(default_factory=set)  # nodes that were told of it
 
 
 @dataclass(eq=False)
@@ -117,6 +124,11 @@ class Thread:
     interrupted: bool | None = None  # a signal ended that call; True: it may be restarted
     fault_detail: str = ""  # what the engine said of the last exception
     name: str = ""
+    # Of a thread that migrates: what it returns to here, what came for it, what it was answered.
+    activations: list = field(default_factory=list)
+    inbox: deque = field(default_factory=deque)
+    answer: tuple | None = None
+    migrated: bool = False
 
     @property
     def alive(self) -> bool:

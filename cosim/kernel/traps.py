@@ -13,7 +13,7 @@ from cosim.kernel.signals import (
     SignalInfo,
 )
 from cosim.kernel.task import Thread
-from cosim.kernel.waiting import Block, Cause, Interrupted
+from cosim.kernel.waiting import Block, Cause, Interrupted, PageWait
 
 WORD_MASK = 0xFFFF_FFFF_FFFF_FFFF
 NO_SYSTEM_CALL = -Errno.ENOSYS & WORD_MASK
@@ -54,12 +54,24 @@ def finish_call(kernel, thread: Thread, work) -> None:
     except Interrupted as interruption:
         thread.interrupted = interruption.restart
         return
+    except PageWait as block:
+        wait = block.wait
+        then = wait.finish
+        wait.finish = lambda cause: _again(then, cause, work)
+        _sleep(kernel, thread, block)
+        return
     except Block as block:
         _sleep(kernel, thread, block)
         return
     if result is not None and thread.alive:
         engine = thread.lane.core.engine
         engine.write(kernel.isa.traps.SYSTEM_CALL_RESULT, result & WORD_MASK)
+
+
+def _again(then, cause: Cause, work):
+    """The page that a call waited for is there: run the call from its start."""
+    then(cause)
+    return work()
 
 
 def _sleep(kernel, thread: Thread, block: Block) -> None:
@@ -84,7 +96,11 @@ def page_fault(kernel, thread: Thread, stop: Stop) -> None:
     """Supply the page, or send the signal the access deserves."""
     kernel.fault_counts[FAULT_NAMES[stop.access]] += 1
     thread.process.faults += 1
-    signal = thread.process.space.fault(stop.address, stop.access)
+    try:
+        signal = thread.process.space.fault(stop.address, stop.access)
+    except PageWait as block:
+        _sleep(kernel, thread, block)
+        return
     if signal is None:
         return
     info = SignalInfo(signal.number, signal.code, address=signal.address)

@@ -57,6 +57,14 @@ class Block(Exception):
         self.wait = wait
 
 
+class PageWait(Block):
+    """Raised in the middle of a fault, or of a copy to or from user memory, that has to wait.
+
+    A user access is simply made again afterwards.  A system call is run again from its start, so
+    calls touch user memory before they change anything.
+    """
+
+
 class WaitQueue:
     """Threads that want to be woken when an object's state changes, in the order they came."""
 

@@ -179,6 +179,7 @@ CALLS = {
     "socketpair": Call(no_sockets, 0),
     "rseq": Call(absent, 0),
     "migrate_call": Call(absent, 0),
+    "migrate_return": Call(absent, 0),
     "current_node": Call(current_node, 0),
     "node_available": Call(node_available, 1),
     "region_begin": Call(region_begin, 1),

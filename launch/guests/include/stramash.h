@@ -17,7 +17,12 @@ enum stramash_call {
     STRAMASH_REGION_END = 0x5354004,
     STRAMASH_IPI_SEND = 0x5354005,
     STRAMASH_IPI_WAIT = 0x5354006,
+    STRAMASH_MIGRATE_CALL = 0x5354007,
+    STRAMASH_MIGRATE_RETURN = 0x5354008,
 };
+
+/* Answer of STRAMASH_MIGRATE_CALL: the thread is on that node already. */
+enum { STRAMASH_MIGRATE_HERE = 1 };
 
 /* Number of the node that runs this thread, in machine order (x86 0, arm 1 in the pair); -1: not on Stramash. */
 static inline int current_node(void)
@@ -52,6 +57,39 @@ static inline int ipi_send(int node, int core)
 static inline int ipi_wait(uint64_t timeout_ns)
 {
     return (int)syscall(STRAMASH_IPI_WAIT, timeout_ns);
+}
+
+/* What migrate_call hands over, in the caller's frame. */
+struct stramash_migration {
+    void *(*function)(void *);
+    void *argument;
+    void *result;
+};
+
+/* Runs on the other node.  The result travels in memory: any pointer can be one, also those that a system call
+ * would take for an error. */
+static void *stramash_migrated(void *migration)
+{
+    struct stramash_migration *call = (struct stramash_migration *)migration;
+
+    call->result = call->function(call->argument);
+    return 0;
+}
+
+/* Run function(argument) on another node, in this thread, address space and (further down) stack; its result.  On the
+ * node itself, on another kernel, or in a program built for one ISA only, it is a plain call.  A node that does not
+ * exist or cannot take the thread: NULL, with errno; set errno to 0 before if NULL is also a result. */
+static inline void *migrate_call(int node, void *(*function)(void *), void *argument)
+{
+    struct stramash_migration call = {function, argument, 0};
+    int before = errno;
+    long done = syscall(STRAMASH_MIGRATE_CALL, node, stramash_migrated, &call);
+
+    if (done == STRAMASH_MIGRATE_HERE || (done < 0 && errno == ENOSYS)) {
+        errno = before;
+        return function(argument);
+    }
+    return done < 0 ? 0 : call.result;
 }
 
 #endif

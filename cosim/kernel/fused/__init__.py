@@ -1,0 +1,18 @@
+"""The fused kernel: one operating system out of the kernels of several instruction sets.
+
+Kernels share structures, not messages: each reads and writes what the others keep in coherent
+memory, in declared layouts (the paper, sections 5 and 6).  One module per mechanism:
+
+```text
+ rings, messages    what cannot be shared: a ring per ordered pair of nodes, announced by interrupt
+ remote_cpu         the other ISA's page tables, read and written in their own format
+ address_space      one tree of areas, one page table per kernel over the same frames
+ migration          threads that call a function on another node
+ delegation         system calls on what only the home kernel has (files, signals, children)
+ futex              the bucket table that all kernels use
+ frames, allocator  who owns which memory, and how it changes hands
+ services           the parts put together, for cosim.kernel.kernel.Services
+```
+A process has a *home*: the node whose kernel loaded it.  Its ADDRESS_SPACE record and the tree of
+areas are in the home's memory; every node that runs its threads adds page tables of its own.
+"""

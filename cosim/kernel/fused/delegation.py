@@ -1,0 +1,242 @@
+"""System calls away from home: which run where the thread is, and which its home runs for it.
+
+Memory, futexes, clocks and the scheduler are shared structures or the node's own: they run where
+the thread is.  Files, signals, children and limits belong to the home kernel, which runs those
+calls in the name of the thread that waits there:
+
+```text
+ node of the thread                            home
+ SYSTEM_CALL: tid, machine, call, arguments ─▶ the thread's own Thread, which is away, wakes and
+ the call's result                          ◀─ runs it; SYSTEM_CALL_RESULT: tid, result
+```
+Structures in user memory have the form of the caller's instruction set: the home runs the call with
+the caller's tables.
+"""
+
+from collections.abc import Callable, Mapping
+
+from elftools.elf.enums import ENUM_E_MACHINE
+
+from cosim import isa as isas
+from cosim.kernel.calls.table import Call, signed
+from cosim.kernel.calls.thread import (
+    CLONE_CHILD_CLEARTID,
+    CLONE_CHILD_SETTID,
+    CLONE_PARENT_SETTID,
+    CLONE_SETTLS,
+    CLONE_THREAD,
+)
+from cosim.kernel.errno import Errno, KernelError
+from cosim.kernel.fused.messages import MessageKind
+from cosim.kernel.fused.rings import Message
+from cosim.kernel.mapping import MAP_ANONYMOUS
+from cosim.kernel.waiting import Block, Cause, Interrupted, Wait
+
+WORD_MASK = 0xFFFF_FFFF_FFFF_FFFF
+
+# Calls that a thread away from home makes on the node where it is.
+LOCAL = frozenset((
+    "munmap", "mprotect", "brk", "madvise",
+    "mlock", "munlock", "mlockall", "munlockall", "mincore", "membarrier",
+    "clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time",
+    "sched_yield", "sched_getaffinity", "sched_setaffinity", "getcpu", "sched_getscheduler",
+    "sched_setscheduler", "sched_getparam", "sched_setparam", "sched_get_priority_max",
+    "sched_get_priority_min", "getpriority", "setpriority", "getpid", "gettid", "uname", "sysinfo",
+    "arch_prctl", "rt_sigprocmask", "current_node", "node_available", "region_begin", "region_end",
+    "ipi_send", "ipi_wait", "migrate_call", "migrate_return",
+))  # fmt: skip
+# Of these, the range that they name decides: areas of files have their source at home.
+RANGES = frozenset(("munmap", "mprotect", "madvise"))
+MACHINES = {ENUM_E_MACHINE[isas.find(n).elf_machine]: n for n in isas.known()}
+
+
+class Delegation:
+    """Both ends of delegated calls, and the few calls that both kernels have a part in."""
+
+    def __init__(self, kernel, calls: Mapping[str, Call], futex_direct: bool) -> None:
+        self._kernel = kernel
+        self._calls = dict(calls)
+        self._names = sorted(calls)
+        self._numbers = {name: number for number, name in enumerate(self._names)}
+        self._local = LOCAL | ({"futex"} if futex_direct else set())
+        self.delegated = 0
+
+    # --- where the thread is ---
+
+    def table(self) -> dict[str, Call]:
+        """The system calls, each deciding by the thread where it runs."""
+        special = {
+            "exit": self._exit, "exit_group": self._exit_group, "clone": self._clone,
+            "mmap": self._mmap, "vfork": self._refused, "clone3": self._refused,
+            "execve": self._refused, "execveat": self._refused, "fork": self._refused,
+        }  # fmt: skip
+        return {
+            name: Call(self._chooser(name, call.function, special.get(name)), call.arguments)
+            for name, call in self._calls.items()
+        }
+
+    def _chooser(self, name: str, here: Callable, away: Callable | None) -> Callable:
+        def at_home_or_away(kernel, thread, *arguments: int):
+            process = thread.process
+            if process.home == kernel.node_index:
+                return here(kernel, thread, *arguments)
+            if away is not None:
+                return away(kernel, thread, *arguments)
+            if name in self._local and not (
+                name in RANGES and process.space.needs_home(arguments[0], sum(arguments[:2]))
+            ):
+                return here(kernel, thread, *arguments)
+            return self.ask(thread, name, arguments)
+
+        return at_home_or_away
+
+    def ask(self, thread, name: str, arguments: tuple[int, ...]) -> int:
+        """Have the home run a call; raises Block."""
+        kernel = self._kernel
+        machine = ENUM_E_MACHINE[kernel.isa.elf_machine]
+        words = (thread.tid, machine, self._numbers[name], *arguments)
+        self.delegated += 1
+        kernel.messages.send(thread.process.home, MessageKind.SYSTEM_CALL, words)
+        raise Block(self._wait(thread, f"{name} at home, node {thread.process.home}"))
+
+    def _wait(self, thread, reason: str, then: Callable[[tuple], int | None] | None = None) -> Wait:
+        """Until the home has answered; `then` makes the result of the answer's words."""
+        thread.answer = None
+
+        def finish(_cause: Cause) -> int | None:
+            if thread.answer is None:
+                raise Block(wait)
+            if then is not None:
+                return then(thread.answer)
+            return signed(thread.answer[0], 64)
+
+        wait = Wait(reason, finish, killable=True)
+        return wait
+
+    def answered(self, message: Message) -> None:
+        """SYSTEM_CALL_RESULT or THREAD_CREATED."""
+        kernel = self._kernel
+        tid, *answer = message.words
+        thread = kernel.tasks.by_tid.get(tid)
+        if thread is not None:
+            thread.answer = tuple(answer)
+            kernel.scheduler.wake(thread, Cause.EVENT)
+
+    def _refused(self, _kernel, _thread, *_arguments: int) -> int:
+        raise KernelError(Errno.ENOSYS, "a process begins at home; call this before migrating")
+
+    def _mmap(self, kernel, thread, *arguments: int) -> int:
+        if arguments[3] & MAP_ANONYMOUS:
+            return self._calls["mmap"].function(kernel, thread, *arguments)
+        return self.ask(thread, "mmap", arguments)
+
+    def _exit(self, kernel, thread, status: int) -> None:
+        words = (thread.tid, status & 0xFF)
+        kernel.messages.send(thread.process.home, MessageKind.THREAD_EXIT, words)
+        kernel.processes.forget_thread(thread)
+
+    def _exit_group(self, kernel, thread, status: int) -> None:
+        kernel.processes.end(thread.process, status & 0xFF, 0)
+
+    def _clone(self, kernel, thread, flags, stack, parent_tid, fourth, fifth) -> int:
+        """pthread_create: the home makes the thread known, then it starts here."""
+        flags &= 0xFFFF_FFFF
+        if not flags & CLONE_THREAD:
+            raise KernelError(Errno.ENOSYS, "a process begins at home; call this before migrating")
+        calls = kernel.isa.system_calls
+        last = {3: fourth, 4: fifth}
+        child_tid = last[calls.CLONE_CHILD_TID_ARGUMENT]
+        pointer = last[calls.CLONE_THREAD_POINTER_ARGUMENT]
+        cleared = child_tid if flags & CLONE_CHILD_CLEARTID else 0
+        words = (thread.tid, cleared, thread.mask)
+        kernel.messages.send(thread.process.home, MessageKind.THREAD_CREATE, words)
+
+        def start(answer: tuple) -> int:
+            tid, task = answer[:2]
+            space = thread.process.space
+            if flags & CLONE_PARENT_SETTID:
+                space.write_word(parent_tid, tid, 4)
+            if flags & CLONE_CHILD_SETTID:
+                space.write_word(child_tid, tid, 4)
+            engine = thread.lane.core.engine
+            changes = {kernel.isa.traps.SYSTEM_CALL_RESULT: 0}
+            if stack:
+                changes["sp"] = stack
+            if flags & CLONE_SETTLS:
+                changes["thread_pointer"] = pointer
+            before = {name: engine.read(name) for name in changes}
+            for name, value in changes.items():
+                engine.write(name, value)
+            kernel.processes.start_here(thread, tid, task, engine.save())
+            for name, value in before.items():
+                engine.write(name, value)
+            return tid
+
+        raise Block(self._wait(thread, "a thread id from home", start))
+
+    # --- at home ---
+
+    def asked(self, message: Message) -> None:
+        """SYSTEM_CALL: the thread that is away runs it here."""
+        kernel = self._kernel
+        tid, machine, number, *arguments = message.words
+        thread = kernel.tasks.by_tid.get(tid)
+        if thread is None:
+            return  # it ended meanwhile; its node hears of that
+        name = self._names[number]
+        call = self._calls[name]
+        isa = isas.find(MACHINES[machine])
+        kernel.call_counts[name] = kernel.call_counts.get(name, 0) + 1
+
+        def work() -> int:
+            return call.function(kernel, thread, *arguments[: call.arguments])
+
+        thread.inbox.append(lambda: self._serve(thread, message.source, isa, work))
+        kernel.scheduler.wake(thread, Cause.EVENT)
+
+    def _serve(self, thread, node: int, isa, work: Callable[[], int | None]) -> None:
+        """Run `work` in the name of the thread, send its result, and go back to being away."""
+        kernel = self._kernel
+        own, kernel.isa = kernel.isa, isa
+        try:
+            result = work() or 0
+        except KernelError as error:
+            result = -error.errno
+        except Interrupted:
+            result = -Errno.EINTR
+        except Block as block:
+            inner = block.wait
+
+            def finish(cause: Cause) -> None:
+                self._serve(thread, node, isa, lambda: inner.finish(cause))
+
+            raise Block(
+                Wait(inner.reason, finish, inner.deadline_ps, inner.leave, inner.signals)
+            ) from None
+        finally:
+            kernel.isa = own
+        if not thread.alive:
+            return
+        words = (thread.tid, result & WORD_MASK)
+        kernel.messages.send(node, MessageKind.SYSTEM_CALL_RESULT, words)
+        raise kernel.migrations.wait_away(thread, f"its call on node {node}")
+
+    def thread_create(self, message: Message) -> None:
+        """THREAD_CREATE: a thread away from home makes another one, which is away from the start."""
+        kernel = self._kernel
+        tid, cleared, mask = message.words[:3]
+        parent = kernel.tasks.by_tid.get(tid)
+        if parent is None:
+            return
+        thread = kernel.processes.make_away(parent.process, parent, message.source)
+        thread.clear_child_tid, thread.mask = cleared, mask
+        words = (tid, thread.tid, thread.descriptor)
+        kernel.messages.send(message.source, MessageKind.THREAD_CREATED, words)
+
+    def thread_exit(self, message: Message) -> None:
+        """THREAD_EXIT: a thread ended on another node."""
+        kernel = self._kernel
+        tid, status = message.words[:2]
+        thread = kernel.tasks.by_tid.get(tid)
+        if thread is not None:
+            kernel.processes.end_thread(thread, status)

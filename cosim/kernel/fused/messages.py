@@ -1,0 +1,142 @@
+"""Messages between kernels: for what cannot be shared.
+
+`send` puts a message into the ring to a node and announces it with one interrupt; the receiver's
+handler empties the ring.  With `message.notify=poll` nothing is announced and every kernel looks
+at its rings after each `message.poll_interval_ns`.  A full ring is no error: the sender keeps what
+does not fit, in order, and tries again after RETRY_PS.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from enum import IntEnum
+
+from cosim import physical_map
+from cosim.broker import Function
+from cosim.errors import InvariantError
+from cosim.kernel.fused.rings import Message, Ring, place
+from cosim.units import PS_PER_NS
+
+RETRY_PS = 10_000_000  # 10 us: a reader needs a few for a ring full of messages
+
+
+class MessageKind(IntEnum):
+    """What a message is about; its words are listed with its handler."""
+
+    PROCESS = 1  # a process that is about to come: data describes it
+    PROCESS_ENDS = 2  # a process is over: give back what is there of it
+    PROCESS_ENDED = 3  # done
+    PAGE = 4  # make a page appear in the home's table
+    PAGE_READY = 5
+    SYSTEM_CALL = 6  # run a call in the name of a thread that is away
+    SYSTEM_CALL_RESULT = 7
+    THREAD_CREATE = 8  # a thread away from home makes another one
+    THREAD_CREATED = 9
+    THREAD_EXIT = 10
+    THREAD_ENDS = 11  # a thread is over: forget it
+    PROCESS_EXIT = 12  # exit_group or a fatal signal away from home
+    DRAIN_FRAMES = 13  # returned frames wait
+    MEMORY_REQUEST = 14  # a kernel under pressure wants a block
+    MEMORY_RESPONSE = 15
+    SIGNAL = 16  # a signal for a process of the receiver
+
+
+Handler = Callable[[object, Message], None]
+
+
+class Messages:
+    """The rings of one kernel.
+
+    handlers: by kind, function(kernel, message).  sent, received: counts by kind.
+    """
+
+    def __init__(
+        self, kernel, settings: Mapping, handlers: Mapping[int, Handler]
+    ) -> None:
+        self._kernel = kernel
+        self.handlers = dict(handlers)
+        self.sent: Counter[int] = Counter()
+        self.received: Counter[int] = Counter()
+        self.retries = 0
+        self._waiting: dict[int, deque] = {}
+        self._polls = settings["message.notify"] == "poll"
+        self._interval_ps = int(settings["message.poll_interval_ns"]) * PS_PER_NS
+        area = physical_map.build(settings, kernel.node_rows).message_area
+        places, slots = place(area.start, area.end, len(kernel.node_rows))
+        own = kernel.node_index
+        self._outgoing = {
+            target: Ring(kernel.memory, base, slots, own)
+            for (source, target), base in places.items()
+            if source == own
+        }
+        self._incoming = {
+            source: Ring(kernel.memory, base, slots, source)
+            for (source, target), base in places.items()
+            if target == own
+        }
+        self._armed = False
+
+    def send(self, node: int, kind: MessageKind, words: Sequence[int] = (), data: bytes = b"") -> None:
+        """Send a message to another node."""
+        memory = self._kernel.memory
+        memory.charge("message_send")
+        self.sent[kind] += 1
+        waiting = self._waiting.setdefault(node, deque())
+        if waiting or not self._outgoing[node].put(kind, words, data):
+            waiting.append((kind, tuple(words), bytes(data)))
+            self._try_later(node)
+            return
+        self._announce(node)
+
+    def _announce(self, node: int) -> None:
+        if not self._polls:
+            target = self._kernel.machine_core(node, 0)
+            self._kernel.send_interrupt(target, Function.MESSAGE, 0)
+
+    def _try_later(self, node: int) -> None:
+        kernel = self._kernel
+        self.retries += 1
+        lane = kernel.scheduler.by_core[kernel.memory.core.index]
+        lane.timers.arm(kernel.clock.now_ps() + RETRY_PS, lambda _: self._retry(node))
+
+    def _retry(self, node: int) -> None:
+        waiting = self._waiting[node]
+        written = False
+        while waiting and self._outgoing[node].put(*waiting[0]):
+            waiting.popleft()
+            written = True
+        if written:
+            self._announce(node)
+        if waiting:
+            self._try_later(node)
+
+    def interrupted(self, source_core: int) -> None:
+        """A MESSAGE interrupt: empty the ring of its sender's node."""
+        self._drain(self._kernel.node_of_core(source_core))
+
+    def _drain(self, node: int) -> None:
+        memory = self._kernel.memory
+        while (message := self._incoming[node].get()) is not None:
+            memory.charge("message_receive")
+            self.received[message.kind] += 1
+            handler = self.handlers.get(message.kind)
+            if handler is None:
+                raise InvariantError(
+                    f"message of kind {message.kind} from node {node}: this kernel has no handler "
+                    "for it; do all nodes run the same operating-system design?"
+                )
+            handler(self._kernel, message)
+
+    def start_polling(self, lane) -> None:
+        """In a core's turn: look at all rings now and then, when nothing is announced."""
+        if self._polls and not self._armed:
+            self._armed = True
+            self._poll_later(lane)
+
+    def _poll_later(self, lane) -> None:
+        at_ps = self._kernel.clock.now_ps() + self._interval_ps
+        lane.timers.arm(at_ps, lambda _: self._poll(lane))
+
+    def _poll(self, lane) -> None:
+        for node in self._incoming:
+            self._drain(node)
+        self._poll_later(lane)

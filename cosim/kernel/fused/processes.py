@@ -1,0 +1,291 @@
+"""Processes whose threads are on several nodes: introduced where they go, ended where they are.
+
+The end of a process that was on other nodes takes two steps, because frames may be given back only
+when no other kernel uses them:
+
+```text
+ home: all threads stop ── PROCESS_ENDS ──▶  threads forgotten, own pages and tables given back
+ home: memory given back ◀── PROCESS_ENDED ──
+```
+A thread ends at home as well, whoever asks; process ids are never used again, so what arrives late
+for an ended process is recognised by its id.
+"""
+
+import io
+import json
+
+from elftools.elf.elffile import ELFFile
+
+from cosim import isa as isas
+from cosim import multi_isa
+from cosim.errors import InputError
+from cosim.kernel import loader
+from cosim.kernel.errno import KernelError
+from cosim.kernel.fused.messages import MessageKind
+from cosim.kernel.fused.rings import DATA_BYTES_MAX, Message
+from cosim.kernel.layout import AreaFlag, AreaKind
+from cosim.kernel.processes import Processes
+from cosim.kernel.task import Process, TaskState, Thread
+from cosim.kernel.vma import Vma
+from cosim.kernel.waiting import Wait
+
+
+class FusedProcesses(Processes):
+    """See Processes.
+
+    ended: ids of processes that are over, or about to be.  away: processes of other homes, by id.
+    """
+
+    def __init__(self, kernel) -> None:
+        super().__init__(kernel)
+        self.ended: set[int] = set()
+        self.away: dict[int, Process] = {}
+        self._spaces: dict[int, object] = {}
+        self._left: dict[int, tuple[set[int], tuple]] = {}
+
+    # --- beginning ---
+
+    def load(self, program: dict) -> int:
+        """See Processes.load; `images`, ELF by instruction set, makes it a program that may
+        migrate.
+        """
+        images = {str(isa): str(path) for isa, path in (program.get("images") or {}).items()}
+        layout = common_layout(images)
+        pid = super().load(program)
+        process = self._kernel.tasks.processes[pid]
+        process.home = self._kernel.node_index
+        if layout is not None:
+            process.images, process.layout = images, layout
+            with self._kernel.memory.uncharged():
+                self._mark_private(process)
+        return pid
+
+    def make_child(self, parent: Process) -> Process:
+        """See Processes.make_child."""
+        child = super().make_child(parent)
+        child.home = parent.home
+        return child
+
+    def _new_space(self):
+        space = super()._new_space()
+        self._spaces[space.address] = space
+        return space
+
+    def _drop_space(self, space) -> None:
+        address = space.address
+        super()._drop_space(space)
+        if address not in self._users:
+            self._spaces.pop(address, None)
+
+    def space_at(self, address: int):
+        """The address space with this record that is at home here; None when there is none."""
+        return self._spaces.get(address)
+
+    def _mark_private(self, process: Process) -> None:
+        """What lies below the shared data is each kernel's own.
+
+        Text and constants end at different addresses in the ELFs: each area reaches to the next.
+        """
+        space, tree = process.space, process.space.tree
+        space.image = loader.read_image(process.images[self._kernel.isa.name], self._kernel.isa)
+        areas = [area for area in tree.all() if area.start < process.layout.shared_start]
+        ends = [area.start for area in areas[1:]] + [process.layout.shared_start]
+        for area, end in zip(areas, ends, strict=True):
+            area.flags |= AreaFlag.PER_ISA
+            tree.update(area)
+            if area.end < end:
+                rest = Vma(area.end, end, area.protection, area.flags, AreaKind.ANONYMOUS)
+                tree.insert(rest)
+
+    # --- on other nodes ---
+
+    def introduce(self, process: Process, node: int) -> None:
+        """Tell a node of a process before its first thread gets there."""
+        if node == process.home or node in process.introduced:
+            return
+        process.introduced.add(node)
+        description = {
+            "pid": process.pid, "name": process.name, "home": process.home,
+            "space": process.space.address, "images": process.images,
+        }  # fmt: skip
+        data = json.dumps(description).encode()
+        self._kernel.messages.send(node, MessageKind.PROCESS, (process.pid,), data)
+
+    def introduced(self, message: Message) -> None:
+        """PROCESS: a process of another home is about to come."""
+        kernel = self._kernel
+        given = json.loads(message.data)
+        pid = given["pid"]
+        if pid in self.ended or pid in self.away:
+            return
+        image = loader.read_image(given["images"][kernel.isa.name], kernel.isa)
+        try:
+            space = kernel.services.address_space(kernel, given["space"])
+        except KernelError as error:
+            report = f"node {kernel.node_name}: no memory for a migrated process ({error})\n"
+            self._tell_home(pid, given["home"], 0, 9, report)
+            self.ended.add(pid)
+            return
+        space.image = image
+        space.changed.append(lambda page: kernel.translations_shrunk(space, page))
+        self.away[pid] = Process(
+            pid, given["name"], space, None, image=image.data, home=given["home"],
+            images=given["images"], layout=common_layout(given["images"]),
+        )  # fmt: skip
+
+    def take_in(self, pid: int, tid: int, task: int, lane) -> Thread:
+        """A Thread, waiting, for a thread of another home that was never here."""
+        thread = self._adopt(self.away[pid], tid, task, lane)
+        thread.context = lane.core.engine.blank
+        thread.state = TaskState.WAITING
+        thread.wait = self._kernel.migrations.wait_away(thread, "nothing: it is a guest").wait
+        lane.threads += 1
+        return thread
+
+    def start_here(self, like: Thread, tid: int, task: int, context: object) -> None:
+        """A thread made by a thread away from home starts on the node of its maker."""
+        kernel = self._kernel
+        thread = self._adopt(like.process, tid, task, kernel.scheduler.emptiest())
+        thread.context, thread.mask = context, like.mask
+        kernel.remote_cpu.count_thread(like.process.space.address, kernel.node_index, 1)
+        kernel.migrations.runs_here(thread)
+        kernel.scheduler.admit(thread)
+
+    def _adopt(self, process: Process, tid: int, task: int, lane) -> Thread:
+        thread = Thread(tid, process, task, lane, name=process.name, migrated=True)
+        process.threads.append(thread)
+        self._kernel.tasks.by_tid[tid] = thread
+        return thread
+
+    def make_away(self, process: Process, like: Thread, node: int) -> Thread:
+        """At home: a thread that runs on another node from the start."""
+        kernel = self._kernel
+        thread = self.make_thread(process, like, None)
+        reason = f"its own work on node {node}"
+        thread.wait = kernel.migrations.wait_away(thread, reason).wait
+        thread.migrated = True
+        thread.context = thread.lane.core.engine.blank
+        thread.lane.threads += 1
+        kernel.tasks.set_state(thread, TaskState.WAITING)
+        return thread
+
+    def make_thread(self, process: Process, like: Thread | None, tid: int | None) -> Thread:
+        """See Processes.make_thread."""
+        kernel = self._kernel
+        thread = super().make_thread(process, like, tid)
+        kernel.remote_cpu.count_thread(process.space.address, kernel.node_index, 1)
+        return thread
+
+    # --- the end of a thread ---
+
+    def forget_thread(self, thread: Thread) -> None:
+        """A thread of another home is not here any more."""
+        kernel = self._kernel
+        kernel.scheduler.forget(thread)
+        del kernel.tasks.by_tid[thread.tid]
+        thread.process.threads.remove(thread)
+
+    def end_thread(self, thread: Thread, status: int) -> None:
+        """See Processes.end_thread."""
+        process = thread.process
+        if thread.migrated and len(process.threads) > 1:
+            for node in process.space.other_nodes():
+                self._kernel.messages.send(node, MessageKind.THREAD_ENDS, (thread.tid,))
+        super().end_thread(thread, status)
+
+    def thread_ends(self, message: Message) -> None:
+        """THREAD_ENDS, on a node where the thread was a guest."""
+        thread = self._kernel.tasks.by_tid.get(message.words[0])
+        if thread is not None:
+            self.forget_thread(thread)
+
+    # --- the end of a process ---
+
+    def end(self, process: Process, status: int, signal: int, report: str = "") -> None:
+        """See Processes.end."""
+        kernel = self._kernel
+        if process.home != kernel.node_index:
+            self._tell_home(process.pid, process.home, status, signal, report)
+            self.forget_thread(kernel.current_thread())
+            return
+        if process.pid in self._left:
+            return
+        others = [] if process.borrowed else self._nodes_of(process)
+        if not others:
+            super().end(process, status, signal, report)
+            return
+        for thread in process.threads:
+            wait = Wait("the end of its process on other nodes", lambda _cause: None, killable=True)
+            kernel.scheduler.park(thread, wait)
+        self.ended.add(process.pid)
+        self._left[process.pid] = (set(others), (process, status, signal, report))
+        for node in others:
+            kernel.messages.send(node, MessageKind.PROCESS_ENDS, (process.pid,))
+
+    def _nodes_of(self, process: Process) -> list[int]:
+        """Nodes that the process is on, or on its way to."""
+        kernel, space = self._kernel, process.space
+        return sorted(
+            {*space.other_nodes(), *process.introduced}
+            | {
+                node
+                for node in range(len(kernel.node_rows))
+                if node != kernel.node_index and kernel.remote_cpu.threads(space.address, node)
+            }
+        )
+
+    def _tell_home(self, pid: int, home: int, status: int, signal: int, report: str) -> None:
+        data = report.encode()[:DATA_BYTES_MAX]
+        words = (pid, status, int(signal))
+        self._kernel.messages.send(home, MessageKind.PROCESS_EXIT, words, data)
+
+    def process_exit(self, message: Message) -> None:
+        """PROCESS_EXIT: exit_group, or a fatal signal, on another node."""
+        pid, status, signal = message.words[:3]
+        process = self._kernel.tasks.processes.get(pid)
+        if process is not None:
+            self.end(process, status, signal, message.data.decode(errors="replace"))
+
+    def process_ends(self, message: Message) -> None:
+        """PROCESS_ENDS, on another node than the home."""
+        kernel, pid = self._kernel, message.words[0]
+        self.ended.add(pid)
+        process = self.away.pop(pid, None)
+        if process is not None:
+            for thread in tuple(process.threads):
+                self.forget_thread(thread)
+            for lane in kernel.scheduler.lanes:
+                if lane.loaded_space is process.space:
+                    lane.loaded_space = None
+            process.space.detach()
+        kernel.messages.send(message.source, MessageKind.PROCESS_ENDED, (pid,))
+
+    def process_ended(self, message: Message) -> None:
+        """PROCESS_ENDED, at home."""
+        pid = message.words[0]
+        left, rest = self._left[pid]
+        left.discard(message.source)
+        if not left:
+            del self._left[pid]
+            super().end(*rest)
+
+
+def common_layout(images: dict[str, str]) -> multi_isa.Layout | None:
+    """What the ELFs of one program have in common; None when it is for one instruction set only.
+
+    Raises InputError when they were not built together.
+    """
+    layouts = {}
+    for isa, path in images.items():
+        elf = ELFFile(io.BytesIO(loader.read_image(path, isas.find(isa)).data))
+        layouts[isa] = multi_isa.read(elf)
+    found = list(layouts.values())
+    if not found or all(layout is None for layout in found):
+        return None
+    for isa, layout in layouts.items():
+        if layout is None or layout.digest != found[0].digest:
+            raise InputError(
+                f"{images[isa]}: not built together with {next(iter(images.values()))}: their "
+                "layouts differ; build the program again for all instruction sets at once"
+            )
+    return found[0]

@@ -1,0 +1,119 @@
+"""The fused kernel put together: what it exchanges in cosim.kernel.kernel.Services."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from cosim.broker import Function
+from cosim.kernel import interrupts
+from cosim.kernel.calls.table import Call, signed
+from cosim.kernel.fused.address_space import FusedAddressSpace
+from cosim.kernel.fused.allocator import GlobalAllocator
+from cosim.kernel.fused.delegation import Delegation
+from cosim.kernel.fused.faults import DirectAccess
+from cosim.kernel.fused.frames import FusedFrames
+from cosim.kernel.fused.futex import FusedFutexTable, reschedule
+from cosim.kernel.fused.messages import MessageKind, Messages
+from cosim.kernel.fused.migration import Migrations
+from cosim.kernel.fused.processes import FusedProcesses
+from cosim.kernel.fused.remote_cpu import RemoteCpuDriver
+from cosim.kernel.fused.remote_pages import RemotePages
+from cosim.kernel.kernel import CALLS, Kernel, Services
+
+HANDLERS = {
+    MessageKind.PROCESS: lambda kernel, message: kernel.processes.introduced(message),
+    MessageKind.PROCESS_ENDS: lambda kernel, message: kernel.processes.process_ends(message),
+    MessageKind.PROCESS_ENDED: lambda kernel, message: kernel.processes.process_ended(message),
+    MessageKind.PROCESS_EXIT: lambda kernel, message: kernel.processes.process_exit(message),
+    MessageKind.THREAD_ENDS: lambda kernel, message: kernel.processes.thread_ends(message),
+    MessageKind.PAGE: lambda kernel, message: kernel.remote_pages.asked(message),
+    MessageKind.PAGE_READY: lambda kernel, message: kernel.remote_pages.ready(message),
+    MessageKind.SYSTEM_CALL: lambda kernel, message: kernel.delegation.asked(message),
+    MessageKind.SYSTEM_CALL_RESULT: lambda kernel, message: kernel.delegation.answered(message),
+    MessageKind.THREAD_CREATE: lambda kernel, message: kernel.delegation.thread_create(message),
+    MessageKind.THREAD_CREATED: lambda kernel, message: kernel.delegation.answered(message),
+    MessageKind.THREAD_EXIT: lambda kernel, message: kernel.delegation.thread_exit(message),
+    MessageKind.DRAIN_FRAMES: lambda kernel, _message: kernel.frames.drain_returned(),
+}
+
+
+def migrate_call(kernel, thread, node: int, function: int, argument: int) -> int:
+    """migrate_call of stramash.h."""
+    return kernel.migrations.call(thread, signed(node), function, argument)
+
+
+def migrate_return(kernel, thread, result: int) -> int:
+    """What mig_entry calls when its function is done."""
+    return kernel.migrations.return_(thread, result)
+
+
+INTERRUPTS = {
+    **interrupts.HANDLERS,
+    Function.RESCHEDULE: reschedule,
+    Function.MESSAGE: lambda kernel, _lane, row: kernel.messages.interrupted(row["source_core"]),
+    Function.MIGRATE: lambda kernel, lane, row: kernel.migrations.arrived(lane, row["payload"]),
+}
+
+
+@dataclass(frozen=True)
+class FusedServices(Services):
+    """Services of the fused kernel.
+
+    page_policy: class of what page faults do, called without arguments (see faults.DirectAccess).
+    """
+
+    frames: Any = FusedFrames
+    address_space: Any = FusedAddressSpace
+    futexes: Any = FusedFutexTable
+    processes: Any = FusedProcesses
+    page_policy: Any = DirectAccess
+    calls: Any = field(default_factory=dict)
+    interrupts: Any = field(default_factory=lambda: dict(INTERRUPTS))
+
+    def prepare(self, kernel: Kernel, settings: dict) -> None:
+        """Make the parts that the others need."""
+        kernel.page_policy = self.page_policy()
+        kernel.remote_cpu = RemoteCpuDriver(kernel.memory, kernel.frames)
+        kernel.remote_pages = RemotePages(kernel)
+        kernel.migrations = Migrations(kernel)
+        calls = {
+            **CALLS,
+            "migrate_call": Call(migrate_call, 3),
+            "migrate_return": Call(migrate_return, 1),
+            **self.calls,
+        }
+        kernel.delegation = Delegation(kernel, calls, bool(settings["futex.direct"]))
+        kernel.calls = kernel.delegation.table()
+
+    def complete(self, kernel: Kernel, settings: dict) -> None:
+        """Make the parts that need the others."""
+        kernel.messages = Messages(kernel, settings, HANDLERS)
+        kernel.allocator = GlobalAllocator(kernel)
+        kernel.frames.on_foreign = lambda node: kernel.messages.send(node, MessageKind.DRAIN_FRAMES)
+
+    def statistics(self, kernel: Kernel) -> dict[str, int]:
+        """Counters of the fused parts, by dotted name below the node's."""
+        counts = kernel.page_policy.counts
+        by_kind = {
+            f"messages.{way}.{kind.name.lower()}": counted[kind]
+            for way, counted in (("sent", kernel.messages.sent), ("received", kernel.messages.received))
+            for kind in MessageKind
+            if counted[kind]
+        }
+        return {
+            "messages.sent": kernel.messages.sent.total(),
+            "messages.received": kernel.messages.received.total(),
+            "messages.retries": kernel.messages.retries,
+            "migrations.sent": kernel.migrations.sent,
+            "migrations.received": kernel.migrations.received,
+            "pages.replicated": kernel.remote_pages.replicated,
+            "pages.remote_allocated": counts["remote_allocated"],
+            "pages.mapped": counts["mapped"],
+            "pages.own": counts["own"],
+            "futex.interrupts": kernel.futexes.interrupts,
+            "system_calls.delegated": kernel.delegation.delegated,
+            **by_kind,
+            **kernel.allocator.statistics(),
+        }
+
+
+SERVICES = FusedServices()
