@@ -74,13 +74,22 @@ class Services:
     likewise.
     """
 
-    frames: type = FrameAllocator
     address_space: type = AddressSpace
     futexes: type = FutexTable
     scheduler: type = Scheduler
     processes: type = Processes
     calls: Mapping[str, Call] = field(default_factory=dict)
     interrupts: Mapping[Any, Callable] = field(default_factory=lambda: interrupts.HANDLERS)
+
+    def make_frames(
+        self,
+        memory: KernelMemory,
+        ranges: list[list[tuple[int, int]]],
+        block_bytes: int,
+        node: int,
+    ) -> FrameAllocator:
+        """The allocator of a node's frames.  ranges: every node's boot ranges, in machine order."""
+        return FrameAllocator(memory, ranges[node], block_bytes, node)
 
     def prepare(self, kernel: "Kernel", settings: Mapping) -> None:
         """Called when memory and clock are there and nothing else: make what the parts need."""
@@ -179,12 +188,10 @@ class Kernel:
         self.memory = KernelMemory(
             segments["physical"].array, costs.resolve(settings), ideal=bool(run.get("ideal_kernel"))
         )
-        self._directories = [layout.boot_ranges(row["index"])[0][0] for row in self.node_rows]
-        self.frames = self.services.frames(
-            self.memory,
-            layout.boot_ranges(self.node_index),
-            int(settings["memory.block"]),
-            self.node_index,
+        ranges = [layout.boot_ranges(row["index"]) for row in self.node_rows]
+        self._directories = [found[0][0] for found in ranges]
+        self.frames = self.services.make_frames(
+            self.memory, ranges, int(settings["memory.block"]), self.node_index
         )
         row = layout.shared_window
         self.window = SharedWindow(self.memory, row.start, row.end, self.node_index)

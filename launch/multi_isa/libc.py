@@ -6,6 +6,7 @@ strings, sorting, some of libm), which becomes one object; and the compiler's ru
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -30,6 +31,8 @@ MUSL_FLAGS = (
     "-w",
 )
 ZIG_FLAGS = ("-O", "ReleaseFast", "-fstrip", "-fno-unwind-tables")
+# A source with string literals is certain to need two steps.
+LITERAL = re.compile(r'^(?!\s*#\s*include).*"', re.MULTILINE)
 PROGRESS_STEP = 100  # objects
 
 Progress = Callable[[str], None]
@@ -125,10 +128,12 @@ def _from_c(fresh: Path, isa: str, source: Path, output: Path) -> None:
     flags = [*MUSL_FLAGS, *(word for place in places for word in ("-I", str(place)))]
     flags += toolchain.system_headers(isa)
     if source.suffix == ".c":
-        if source.name == "crt1.c":
-            flags.append("-DCRT")
-        name = output.with_suffix(".c").name
-        toolchain.assemble_ir(toolchain.compile_ir(source, isa, name, flags), isa, name, output)
+        flags += ["-DCRT"] if source.name == "crt1.c" else []
+        if LITERAL.search(source.read_text()) or not toolchain.compile_at_once(
+            source, isa, output, flags
+        ):
+            ir = toolchain.compile_ir(source, isa, source.name, flags)
+            toolchain.assemble_ir(ir, isa, source.name, output)
         return
     target = [f"--target={ISAS[isa].TARGET}", *ISAS[isa].ALIGNED_FLAGS]
     words = ["clang", *target, *flags, "-Wa,--noexecstack", "-c", str(source), "-o", str(output)]

@@ -61,13 +61,16 @@ class FusedServices(Services):
     page_policy: class of what page faults do, called without arguments (see faults.DirectAccess).
     """
 
-    frames: Any = FusedFrames
     address_space: Any = FusedAddressSpace
     futexes: Any = FusedFutexTable
     processes: Any = FusedProcesses
     page_policy: Any = DirectAccess
     calls: Any = field(default_factory=dict)
     interrupts: Any = field(default_factory=lambda: dict(INTERRUPTS))
+
+    def make_frames(self, memory, ranges, block_bytes: int, node: int) -> FusedFrames:
+        """See Services.make_frames."""
+        return FusedFrames(memory, ranges[node], block_bytes, node, ranges)
 
     def prepare(self, kernel: Kernel, settings: dict) -> None:
         """Make the parts that the others need."""
