@@ -72,7 +72,8 @@ def run(
     jobs += [options.parse_beside(text) for text in beside or []]
     described = Machine(
         machine=machine, memory=memory, preset=preset, settings=options.parse_settings(setting),
-        os=system, ideal_kernel=ideal_kernel, root=root, out=out, seed=seed, limit=limit, progress=not quiet,
+        os=system, ideal_kernel=ideal_kernel, root=root, out=out, seed=seed, limit=limit,
+        progress=not quiet,
     )  # fmt: skip
     guest_output = sys.stderr.buffer if as_json else sys.stdout.buffer
 

@@ -46,6 +46,10 @@ class Line(NamedTuple):
 
     name: str
     value: Callable[[Counters], str]
+    optional: bool = False  # not shown when nothing of the kind happened
+
+
+NOTHING = frozenset(("0", "0 / 0", "0 / 0 / 0"))
 
 
 def rate(hits: int, accesses: int) -> str:
@@ -70,6 +74,24 @@ LINES = (
     Line("snoop invalidate, sent / received", lambda c: c.snoops("invalidate")),
     Line("back-invalidate, sent / received", lambda c: c.snoops("back_invalidate")),
     Line("IPIs, sent / received", lambda c: f"{c.own('ipi.sent'):,} / {c.own('ipi.received'):,}"),
+    Line(
+        "threads migrated, sent / received",
+        lambda c: f"{c.own('migrations.sent'):,} / {c.own('migrations.received'):,}",
+        True,
+    ),
+    Line(
+        "messages, sent / received",
+        lambda c: f"{c.own('messages.sent'):,} / {c.own('messages.received'):,}",
+        True,
+    ),
+    Line(
+        "pages mapped / allocated remotely / replicated",
+        lambda c: (
+            f"{c.own('pages.mapped'):,} / {c.own('pages.remote_allocated'):,}"
+            f" / {c.own('pages.replicated'):,}"
+        ),
+        True,
+    ),
     Line("busy cycles", lambda c: f"{c.core('cycles'):,}"),
     Line("busy time", lambda c: f"{c.core('cycles') / c.frequency_hz * 1e3:,.3f} ms"),
 )
@@ -84,7 +106,9 @@ def summary(run: RunFolder) -> RenderableType:
         table.add_column(f"{node['name']} ({node['isa']})", justify="right")
         counters.append(Counters(run.statistics, node["name"], node["frequency_hz"]))
     for line in LINES:
-        table.add_row(line.name, *(line.value(counter) for counter in counters))
+        cells = [line.value(counter) for counter in counters]
+        if not line.optional or not NOTHING.issuperset(cells):
+            table.add_row(line.name, *cells)
     shared = run.statistics.get("machine.l3.accesses")
     if isinstance(shared, int):
         hits = run.statistics.get("machine.l3.hits", 0)

@@ -21,8 +21,8 @@ class Simulation:
 
     overrides: setting name to value, stronger than the machine file's.  ideal_kernel: kernel
     references are counted but neither cached nor charged.  seed: what guests see as random.
-    limit_ns: virtual time at which the run ends, or None.  os: operating-system design. Raises InputError for settings that are
-    unknown, malformed or do not fit together.
+    limit_ns: virtual time at which the run ends, or None.  os: operating-system design. Raises
+    InputError for settings that are unknown, malformed or do not fit together.
     """
 
     system: System

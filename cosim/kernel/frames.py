@@ -17,7 +17,8 @@ block needs.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -54,6 +55,32 @@ BITMAP = BLOCK.offset("bitmap")
 ROWS = BLOCK.offset("rows")
 BASE = BLOCK.offset("base")
 ONLINE = int(BlockState.ONLINE)
+NEVER = 1 << 62  # more frames, or more frees, than there will be
+
+
+class Block(NamedTuple):
+    """Where a block and its metadata lie.
+
+    start, end: physical bytes.  row: address of its BLOCK row.  bitmap, rows: of its metadata.
+    reserved: frames of it that hold metadata.
+    """
+
+    start: int
+    end: int
+    row: int
+    bitmap: int
+    rows: int
+    reserved: int
+
+    @property
+    def frames(self) -> int:
+        """Frames of the block, metadata included."""
+        return self.end - self.start >> PAGE_SHIFT
+
+    @property
+    def capacity(self) -> int:
+        """Frames that can be allocated from it."""
+        return self.frames - self.reserved
 
 
 class FrameAllocator:
@@ -61,6 +88,7 @@ class FrameAllocator:
     where.
 
     directory: physical address of the node's DIRECTORY, from which everything else can be found.
+    on_pressure: called after an allocation that left more than `pressure_limit` frames in use.
     """
 
     def __init__(
@@ -76,16 +104,13 @@ class FrameAllocator:
         self._block_bytes = block_bytes
         self._check(ranges)
         self.directory = ranges[0][0]
-        blocks = [piece for start, end in ranges for piece in self._pieces(start, end)]
-        table = self.directory + DIRECTORY.size
-        by_base = sorted(
-            (start, end, table + i * BLOCK.size) for i, (start, end) in enumerate(blocks)
-        )
-        self._bases = [start for start, _, _ in by_base]
-        self._ends_and_rows = [(end, row) for _, end, row in by_base]
-        self._table_end = table + len(blocks) * BLOCK.size
+        self.pressure_limit = NEVER
+        self.on_pressure: Callable[[], object] = lambda: None
+        blocks = self._blocks_of(ranges)
+        self._know(blocks)
+        self._table_end = blocks[-1].row + BLOCK.size
         with memory.uncharged():
-            self._format(blocks, table, node)
+            self._format(blocks, node)
         self.lock = Spinlock(
             memory, self.directory + DIRECTORY.offset("lock"), node, "frame allocator lock"
         )
@@ -121,57 +146,81 @@ class FrameAllocator:
             yield at, stop
             at = stop
 
-    def _format(self, blocks: list[tuple[int, int]], table: int, node: int) -> None:
-        memory = self._memory
-        header_bytes = DIRECTORY.size + len(blocks) * BLOCK.size
-        memory.zero(self.directory, align_up(header_bytes, PAGE_BYTES))
-        total = 0
-        for index, (start, end) in enumerate(blocks):
+    def _blocks_of(self, ranges: Sequence[tuple[int, int]]) -> list[Block]:
+        """The blocks of a node with these ranges, in the order of its block table."""
+        pieces = [piece for start, end in ranges for piece in self._pieces(start, end)]
+        directory = ranges[0][0]
+        header_bytes = align_up(DIRECTORY.size + len(pieces) * BLOCK.size, PAGE_BYTES)
+        found = []
+        for index, (start, end) in enumerate(pieces):
+            bitmap = start + (header_bytes if index == 0 else 0)
             frames = end - start >> PAGE_SHIFT
-            bitmap = start + (align_up(header_bytes, PAGE_BYTES) if index == 0 else 0)
-            words = align_up(frames, BITS) // BITS
-            rows = bitmap + align_up(words * 8, BLOCK.size)
+            rows = bitmap + align_up(align_up(frames, BITS) // 8, BLOCK.size)
             reserved = align_up(rows + frames * FRAME.size, PAGE_BYTES) - start >> PAGE_SHIFT
-            if reserved >= frames:
+            row = directory + DIRECTORY.size + index * BLOCK.size
+            found.append(Block(start, end, row, bitmap, rows, reserved))
+        return found
+
+    def _know(self, blocks: Sequence[Block]) -> None:
+        """Find frames in these blocks from now on."""
+        by_base = sorted(blocks)
+        self._bases = [block.start for block in by_base]
+        self._ends_and_rows = [(block.end, block.row) for block in by_base]
+
+    def _format(self, blocks: list[Block], node: int) -> None:
+        memory = self._memory
+        for block in blocks:
+            if block.capacity <= 0:
                 raise InputError(
-                    f"physical map: block {start:#x}..{end:#x} has {frames} frames and "
-                    f"needs {reserved} for its own metadata; make the range larger"
+                    f"physical map: block {block.start:#x}..{block.end:#x} has {block.frames} "
+                    f"frames and needs {block.reserved} for its own metadata; make the range larger"
                 )
-            memory.zero(bitmap, words * 8)
-            self._mark_used(bitmap, 0, reserved)
-            self._mark_used(bitmap, frames, words * BITS)
-            for frame in range(reserved):
-                memory.poke(rows + frame * FRAME.size, FrameUse.METADATA)
+        memory.zero(self.directory, blocks[0].bitmap - self.directory)
+        for block in blocks:
             values = {
-                "base": start,
-                "frames": frames,
-                "free": frames - reserved,
+                "base": block.start,
+                "frames": block.frames,
                 "owner": node,
                 "state": ONLINE,
-                "hint": reserved // BITS,
-                "bitmap": bitmap,
-                "rows": rows,
+                "bitmap": block.bitmap,
+                "rows": block.rows,
             }
-            for item in BLOCK.fields:
-                memory.poke(table + index * BLOCK.size + item.offset, values[item.name], item.size)
-            total += frames - reserved
+            for name, value in values.items():
+                item = BLOCK.by_name[name]
+                memory.poke(block.row + item.offset, value, item.size)
+            self._empty(block)
         header = {
             "magic": DIRECTORY_MAGIC,
             "node": node,
             "block_count": len(blocks),
             "block_bytes": self._block_bytes,
-            "block_table": table,
-            "block_first": table,
-            "frames_total": total,
+            "block_table": blocks[0].row,
+            "block_first": blocks[0].row,
+            "frames_total": sum(block.capacity for block in blocks),
         }
         for name, value in header.items():
             item = DIRECTORY.by_name[name]
             memory.poke(self.directory + item.offset, value, item.size)
 
+    def _empty(self, block: Block) -> None:
+        """Write a block's metadata as when nothing but metadata is in use."""
+        memory = self._memory
+        bits = align_up(block.frames, BITS)
+        memory.zero(block.bitmap, bits // 8)
+        self._mark_used(block.bitmap, 0, block.reserved)
+        self._mark_used(block.bitmap, block.frames, bits)
+        for frame in range(block.reserved):
+            memory.store(block.rows + frame * FRAME.size, FrameUse.METADATA)
+        memory.store(block.row + FREE, block.capacity)
+        memory.store(block.row + HINT, block.reserved // BITS)
+
     def _mark_used(self, bitmap: int, first: int, end: int) -> None:
-        for frame in range(first, end):
-            word = bitmap + frame // BITS * 8
-            self._memory.poke(word, self._memory.peek(word) | 1 << frame % BITS)
+        memory = self._memory
+        while first < end:
+            stop = min(end, align_down(first, BITS) + BITS)
+            word = bitmap + first // BITS * 8
+            memory.store(word, memory.load(word) | (1 << stop - first) - 1 << first % BITS)
+            first = stop
 
     # --- allocation ---
 
@@ -187,7 +236,7 @@ class FrameAllocator:
         memory.charge("frame_allocate")
         load, store = memory.load, memory.store
         with self.lock:
-            row = self._first_row()
+            row = self._first_row(use)
             bitmap = load(row + BITMAP)
             index = self._first_word(row, bitmap)
             if use == FrameUse.PAGE:
@@ -198,7 +247,8 @@ class FrameAllocator:
             bit = (wanted & -wanted).bit_length() - 1
             store(bitmap + index * 8, word | 1 << bit)
             store(row + FREE, load(row + FREE) - 1)
-            store(self.directory + FRAMES_USED, load(self.directory + FRAMES_USED) + 1)
+            used = load(self.directory + FRAMES_USED) + 1
+            store(self.directory + FRAMES_USED, used)
             number = index * BITS + bit
             entry = load(row + ROWS) + number * FRAME.size
             store(entry, user | use)
@@ -207,6 +257,8 @@ class FrameAllocator:
         if zero:
             memory.charge("zero_line", PAGE_BYTES // 64)
             memory.zero(frame, PAGE_BYTES)
+        if used > self.pressure_limit:
+            self.on_pressure()
         return frame
 
     def _first_word(self, row: int, bitmap: int) -> int:
@@ -234,7 +286,7 @@ class FrameAllocator:
         word = load(bitmap + first * 8)
         return first, word, ~word & FULL
 
-    def _first_row(self) -> int:
+    def _first_row(self, _use: int) -> int:
         """The lowest BLOCK row that may allocate and has a free frame; moves the directory's hint
         to it.
         """
@@ -250,10 +302,12 @@ class FrameAllocator:
 
     def free(self, address: int) -> None:
         """Give a frame back.  InvariantError when it is not ours or not in use."""
-        memory = self._memory
-        memory.charge("frame_free")
-        load, store = memory.load, memory.store
-        row, number = self._place(address)
+        self._memory.charge("frame_free")
+        self._release(address, *self._place(address))
+
+    def _release(self, address: int, row: int, number: int) -> None:
+        """Free frame `number` of the block at `row`."""
+        load, store = self._memory.load, self._memory.store
         index, bit = divmod(number, BITS)
         with self.lock:
             word_at = load(row + BITMAP) + index * 8
@@ -266,8 +320,12 @@ class FrameAllocator:
             if index < load(row + HINT):
                 store(row + HINT, index)
             store(self.directory + FRAMES_USED, load(self.directory + FRAMES_USED) - 1)
-            if row < load(self.directory + BLOCK_FIRST):
-                store(self.directory + BLOCK_FIRST, row)
+            self._has_free(row)
+
+    def _has_free(self, row: int) -> None:
+        """Move the directory's hint back if the block, which has a free frame, lies before it."""
+        if row < self._memory.load(self.directory + BLOCK_FIRST):
+            self._memory.store(self.directory + BLOCK_FIRST, row)
 
     def _place(self, address: int) -> tuple[int, int]:
         """(BLOCK row, frame number in the block) of a frame."""
@@ -296,6 +354,11 @@ class FrameAllocator:
         """Frames there are to allocate (metadata not counted)."""
         return self._memory.peek(self.directory + FRAMES_TOTAL)
 
+    @property
+    def attainable(self) -> int:
+        """Frames there could be at most; more than `total` where kernels exchange memory."""
+        return self.total
+
     def user_of(self, address: int) -> tuple[FrameUse, int, int]:
         """(use, ADDRESS_SPACE, virtual address) of a frame."""
         with self._memory.uncharged():
@@ -307,9 +370,9 @@ class FrameAllocator:
     def in_use(self) -> Iterator[int]:
         """Every frame in use, metadata included, ascending: what a digest of the machine covers."""
         memory = self._memory
-        for _, row in self._ends_and_rows:
+        for row in self._own_rows():
             bitmap = memory.peek(row + BITMAP)
-            frames = memory.peek(row + BLOCK.offset("frames"))
+            frames = memory.peek(row + FRAMES)
             words = memory.words[bitmap >> 3 : (bitmap >> 3) + align_up(frames, BITS) // BITS]
             bits = np.unpackbits(
                 np.frombuffer(words.tobytes(), np.uint8), bitorder="little", count=frames
@@ -317,3 +380,7 @@ class FrameAllocator:
             base = memory.peek(row + BASE)
             for number in np.flatnonzero(bits).tolist():
                 yield base + (number << PAGE_SHIFT)
+
+    def _own_rows(self) -> list[int]:
+        """BLOCK rows of this node's blocks, ascending by their memory."""
+        return [row for _, row in self._ends_and_rows]

@@ -97,6 +97,9 @@ class Services:
     def complete(self, kernel: "Kernel", settings: Mapping) -> None:
         """Called when the kernel is whole."""
 
+    def turn_begins(self, kernel: "Kernel", lane: Lane) -> None:
+        """Called at the start of each turn of a core."""
+
     def statistics(self, _kernel: "Kernel") -> dict[str, int]:
         """Counters of the design, by name below the node's."""
         return {}
@@ -130,6 +133,14 @@ class Kernel:
     console(bytes) take what leaves the node. exited: programs that ended, {program, pid, status,
     signal, report}, for the node to take away.
     """
+
+    # Parts of designs over several nodes; their Services make them (cosim.kernel.fused.services).
+    messages: Any
+    remote_cpu: Any
+    remote_pages: Any
+    page_policy: Any
+    migrations: Any
+    delegation: Any
 
     def __init__(
         self,
@@ -227,6 +238,7 @@ class Kernel:
         core.contended = contended
         self.memory.core = core
         self.scheduler.refresh(lane)
+        self.services.turn_begins(self, lane)
         try:
             self._run(lane, limit, poll)
             now_ps = core.now_ps()
@@ -338,12 +350,13 @@ class Kernel:
         raise InvariantError(f"there is no core {core} behind the last node's")
 
     def directory_of(self, node: int) -> int:
-        """Physical address of a node's DIRECTORY, from which all that its kernel shares is found."""
+        """Physical address of a node's DIRECTORY, the root of all that its kernel shares."""
         return self._directories[node]
 
     def current_thread(self) -> Thread:
         """The thread in whose name the kernel works now."""
-        thread = self.scheduler.by_core[self.memory.core.index].current
+        (lane,) = (lane for lane in self.scheduler.lanes if lane.core is self.memory.core)
+        thread = lane.current
         assert thread is not None
         return thread
 

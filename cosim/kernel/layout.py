@@ -172,7 +172,8 @@ TABLE = Structure("TABLE", 32, "one kernel's page tables of an address space", (
     Field("threads",  16, 8, "threads of the space that are on this node"),
 ))
 
-ADDRESS_SPACE = Structure("ADDRESS_SPACE", 320 + NODES_MAX * 32, "memory of one process, in a frame of its own", (
+SPACE_BYTES = 320 + NODES_MAX * TABLE.size
+ADDRESS_SPACE = Structure("ADDRESS_SPACE", SPACE_BYTES, "memory of one process, in its own frame", (
     Field("lock",          0, 8, "spinlock over areas and break"),
     Field("table_lock",   64, 8, "spinlock over page-table entries, for kernels of any ISA"),
     Field("table_root",  128, 8, "top page table, in the format of `machine`"),

@@ -2,6 +2,14 @@
 
 from cosim.units import ps_of_cycles
 
+# Every design has these counters; those of a kernel that stands alone are 0.
+BETWEEN_KERNELS = (
+    "messages.sent",
+    "messages.received",
+    "pages.replicated",
+    "pages.remote_allocated",
+)
+
 
 def statistics(kernel) -> dict[str, int]:
     """Counters of a kernel and its cores, by dotted name."""
@@ -16,6 +24,7 @@ def statistics(kernel) -> dict[str, int]:
     found[f"{name}.frames.used"] = kernel.frames.used
     found[f"{name}.frames.total"] = kernel.frames.total
     found[f"{name}.processes"] = kernel.processes.made
+    found |= dict.fromkeys((f"{name}.{between}" for between in BETWEEN_KERNELS), 0)
     found |= {f"{name}.{k}": v for k, v in kernel.services.statistics(kernel).items()}
     for number, core in enumerate(kernel.cores):
         prefix = f"{name}.core{number}"

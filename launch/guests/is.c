@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
- * IS, the integer sort of the NAS Parallel Benchmarks 3.3 (serial, with buckets), written after the specification in NAS
- * report RNR-94-007: same keys, same ranking, same official test values.  Each timed ranking runs on another node; the
- * keys are made, sorted and checked at home, and so is the untimed first ranking, as in the paper.
+ * IS, the integer sort of the NAS Parallel Benchmarks 3.3 (serial, with buckets), written after their specification
+ * (NAS report RNR-94-007): same keys, same ranking, same official test values.  Each timed ranking runs on another
+ * node; the keys are made, sorted and checked at home, and the untimed first ranking stays there too.
  * Arguments: class (S, W, A, B); the node that ranks (default: the other one; "home" or -1: no migration). */
 #include <ctype.h>
 #include <stdio.h>

@@ -9,14 +9,14 @@
 #include <sys/utsname.h>
 #include <stramash.h>
 
-enum { NODES_MAX = 64, NUMBERS = 500, GREETING_BYTES = 100 };
+enum { NODES_MAX = 64, NUMBERS = 500, GREETING_BYTES = 100, HOST_BYTES = sizeof ((struct utsname){0}).nodename };
 
 /* In the frame of main; the far function reads it and fills in the rest. */
 struct visit {
     int home, node;                             /* from; to */
     int ran_on, pid, errno_there, nested_on;    /* seen there */
     int *counter_there;                         /* its address of the thread-local variable */
-    char host[sizeof ((struct utsname *)0)->nodename];
+    char host[HOST_BYTES];
     char *greeting;                             /* allocated there, freed at home */
     int (*compare)(const void *, const void *); /* a function of home, called there */
 };
@@ -111,7 +111,7 @@ static void call_on(int home, int node, int pid, const char *host)
 
 int main(void)
 {
-    char host[sizeof ((struct utsname *)0)->nodename];
+    char host[HOST_BYTES];
     int home, pid, others = 0;
 
     look_around(&home, &pid, host);

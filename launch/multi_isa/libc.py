@@ -101,7 +101,7 @@ def _tasks(fresh: Path, isa: str) -> list[Task]:
     overlay = fresh / isa / OVERLAY
     overlay.mkdir(parents=True)
     replaced = {}
-    for path, text in musl.edited(isa).items():
+    for path, text in musl.changed(isa).items():
         replaced[musl.folder() / path] = overlay / Path(path).name
         replaced[musl.folder() / path].write_text(text)
     tasks = []
@@ -123,8 +123,8 @@ def _tasks(fresh: Path, isa: str) -> list[Task]:
 def _from_c(fresh: Path, isa: str, source: Path, output: Path) -> None:
     """Compile a source of musl, in C or assembly."""
     root = musl.folder()
-    inside = ("arch/" + ISAS[isa].MUSL_FOLDER, "arch/generic", "src/include", "src/internal")
-    places = [fresh / isa / OVERLAY, *(root / name for name in (*inside, "include"))]
+    inside = ("arch/" + ISAS[isa].MUSL_FOLDER, "arch/generic", "src/include", "include")
+    places = [fresh / isa / OVERLAY, *(root / name for name in inside)]
     flags = [*MUSL_FLAGS, *(word for place in places for word in ("-I", str(place)))]
     flags += toolchain.system_headers(isa)
     if source.suffix == ".c":

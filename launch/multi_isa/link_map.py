@@ -97,7 +97,7 @@ def _rows(link_map: Path, flags: dict[str, tuple[int, bool]]) -> Iterator[Sectio
         member = MEMBER.match(file)
         where = f"{member[1]}:{member[2]}" if member else file
         yield Section(
-            Key(where, common_name(name), 0), _region(name, bits, empty), where, name,
+            Key(where, common_name(name), 0), region_of(name, bits, empty), where, name,
             int(address, 16), int(size, 16), int(align),
         )  # fmt: skip
 
@@ -107,7 +107,8 @@ def common_name(name: str) -> str:
     return ZIG_NUMBER.sub(r"__\1", WARMTH.sub(".text.", SMALL.sub(r".\1", name)))
 
 
-def _region(name: str, bits: int, empty: bool) -> Region:
+def region_of(name: str, bits: int, empty: bool) -> Region:
+    """Where a section goes.  bits: flags of the section it went into first; empty: no bytes."""
     if PRIVATE.match(name):
         return Region.PRIVATE
     if bits & SH_FLAGS.SHF_TLS:

@@ -62,6 +62,7 @@ EDITS = (
     Edit(EVERY, "src/internal/pthread_impl.h",
          "#define DEFAULT_STACK_SIZE 131072", "#define DEFAULT_STACK_SIZE (8<<20)"),
 )  # fmt: skip
+INTERNAL = "src/internal"
 PUBLIC = ("include/setjmp.h",)  # edited headers that programs must see too
 
 
@@ -70,12 +71,19 @@ def folder() -> Path:
     return library_folder() / "libc" / "musl"
 
 
-def edited(isa: str) -> dict[str, str]:
-    """Path below musl's folder -> edited text, for one ISA.
+def changed(isa: str) -> dict[str, str]:
+    """Path below musl's folder -> text, of what an ISA's library does not take from there.
+
+    That is what is edited, and all internal headers: they include each other from their own folder,
+    before any that the compiler is told of.
 
     Raises InputError when the compiler's copy is not the one that the edits were made for.
     """
-    texts: dict[str, str] = {}
+    texts = {
+        path.relative_to(folder()).as_posix(): path.read_text()
+        for path in sorted((folder() / INTERNAL).iterdir())
+        if path.is_file()
+    }
     gap = str(ISAS[isa].THREAD_POINTER_OFFSET[1])
     for edit in EDITS:
         if isa not in edit.isas:

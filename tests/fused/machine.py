@@ -59,29 +59,41 @@ class Machine:
                 Kernel(configuration, row, isa, mine, segments, self.outbox, services)
             )
         self._interrupts: dict[int, list[dict]] = {index: [] for index in self.owner}
-        self._states = {index: (0, "runnable", -1) for index in self.owner}
-        self._number = 0
+        self._states = dict.fromkeys(self.owner, (0, "runnable", -1))
+        self._number = self.loaded = 0
         self.turns = 0
         self.interrupts_sent = 0
 
     def load(self, images: dict[str, Path], node: int = 0, *arguments: str) -> int:
         """Load a multi-ISA program; its pid."""
+        self.loaded += 1
         path = images[self.isas[node].name]
         return self.kernels[node].load({
             "name": "program", "path": str(path), "argv": ["program", *arguments],
             "images": {isa: str(image) for isa, image in images.items()},
         })  # fmt: skip
 
-    def run(self) -> list[dict]:
-        """Turns until nothing is left to do; the programs that ended."""
+    def run(self, every: int = 0, look=None) -> list[dict]:
+        """Turns until nothing is left to do; the programs that ended.
+
+        look: called after each `every` turns.
+        """
         for index in self._states:
             self._states[index] = (self._states[index][0], "runnable", -1)
         for _ in range(TURNS_MAX):
             times = self._times()
-            if not times:
+            if not times or self._is_over():
                 break
             self._turn(min(times, key=lambda index: (times[index], index)), times)
+            if every and self.turns % every == 0:
+                look()
         return [row for kernel in self.kernels for row in kernel.exited]
+
+    def _is_over(self) -> bool:
+        """As the timebase sees it: programs ended, and only kernels' own timers are left."""
+        ended = sum(len(kernel.exited) for kernel in self.kernels)
+        runnable = any(state == "runnable" for _, state, _ in self._states.values())
+        return ended == self.loaded and not runnable and not any(self._interrupts.values())
 
     def _times(self) -> dict[int, int]:
         times = {}
@@ -123,6 +135,13 @@ class Machine:
                 "at_ps": row["sent_ps"] + LATENCY_PS, "payload": row["payload"],
                 "acknowledge": row["acknowledge"],
             })  # fmt: skip
+
+    def forget_output(self) -> None:
+        """Before the next program."""
+        self.loaded = 0
+        self.outbox.output.clear()
+        for kernel in self.kernels:
+            kernel.exited.clear()
 
     @property
     def output(self) -> str:

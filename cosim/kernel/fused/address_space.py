@@ -1,4 +1,4 @@
-"""An address space that several kernels share: one record and tree of areas, a page table per kernel.
+"""An address space that kernels share: one record and tree of areas, a page table per kernel.
 
 ```text
               ADDRESS_SPACE record, AREA tree (home's memory)
@@ -94,11 +94,10 @@ class FusedAddressSpace(AddressSpace):
 
     def own_page(self, area: Vma, page: int) -> int:
         """A frame with this kernel's own program's bytes for a page of a PER_ISA area."""
-        frame = self.frames.allocate(
-            zero=False, use=FrameUse.PAGE, user=self.address, virtual=page
-        )
+        frame = self.frames.allocate(zero=False, use=FrameUse.PAGE, user=self.address, virtual=page)
         content = bytearray(PAGE_BYTES)
-        for segment in self.image.segments if self.image is not None else ():
+        assert self.image is not None
+        for segment in self.image.segments:
             start = max(page, segment.address)
             end = min(page + PAGE_BYTES, segment.address + segment.file_bytes)
             if start < end:
@@ -165,7 +164,7 @@ class FusedAddressSpace(AddressSpace):
         return any(area.kind in kinds for area in self.tree.overlapping(start, end))
 
     def detach(self) -> None:
-        """Give back what this kernel, not the home, made: its own program's pages and its tables."""
+        """Give back what this kernel, not the home, made: its program's pages and its tables."""
         own: list[int] = []
         with self.table_lock:
             for area in self.tree.all():

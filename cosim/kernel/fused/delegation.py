@@ -65,7 +65,7 @@ class Delegation:
 
     def table(self) -> dict[str, Call]:
         """The system calls, each deciding by the thread where it runs."""
-        special = {
+        special: dict[str, Callable] = {
             "exit": self._exit, "exit_group": self._exit_group, "clone": self._clone,
             "mmap": self._mmap, "vfork": self._refused, "clone3": self._refused,
             "execve": self._refused, "execveat": self._refused, "fork": self._refused,
@@ -222,7 +222,7 @@ class Delegation:
         raise kernel.migrations.wait_away(thread, f"its call on node {node}")
 
     def thread_create(self, message: Message) -> None:
-        """THREAD_CREATE: a thread away from home makes another one, which is away from the start."""
+        """THREAD_CREATE: a thread away from home makes another one, away from the start."""
         kernel = self._kernel
         tid, cleared, mask = message.words[:3]
         parent = kernel.tasks.by_tid.get(tid)

@@ -74,9 +74,7 @@ class DirectAccess:
             if physical is None:
                 return False
         else:
-            physical = space.frames.allocate(
-                use=FrameUse.PAGE, user=space.address, virtual=page
-            )
+            physical = space.frames.allocate(use=FrameUse.PAGE, user=space.address, virtual=page)
             self.counts["remote_allocated"] += 1
         with space.table_lock:
             home.write_slot(home_slot, physical, page_rights(area, changed=write))

@@ -85,6 +85,6 @@ class FusedFrames(FrameAllocator):
             return super().allocate(zero, use, user, virtual)
 
     def set_user(self, address: int, use: int, user: int, virtual: int) -> None:
-        """See FrameAllocator.set_user; another kernel's frame keeps the row that its kernel wrote."""
+        """See FrameAllocator.set_user; another kernel's frame keeps the row it has."""
         if self.owner_of(address) == self._node:
             super().set_user(address, use, user, virtual)

@@ -53,6 +53,9 @@ def reschedule(kernel, _lane, row: dict) -> None:
         return
     if thread.state is TaskState.WAKING:
         kernel.scheduler.arrive(thread.tid)
-    elif thread.state is TaskState.WAITING and thread.wait.reason.startswith("futex"):
-        if not kernel.memory.load(thread.descriptor + WAITING, 4):
-            kernel.scheduler.wake(thread, Cause.EVENT)
+    elif (
+        thread.state is TaskState.WAITING
+        and thread.wait.reason.startswith("futex")
+        and not kernel.memory.load(thread.descriptor + WAITING, 4)
+    ):
+        kernel.scheduler.wake(thread, Cause.EVENT)

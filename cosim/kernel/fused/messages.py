@@ -9,6 +9,7 @@ does not fit, in order, and tries again after RETRY_PS.
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
+from typing import Any
 
 from cosim import physical_map
 from cosim.broker import Function
@@ -40,7 +41,7 @@ class MessageKind(IntEnum):
     SIGNAL = 16  # a signal for a process of the receiver
 
 
-Handler = Callable[[object, Message], None]
+Handler = Callable[[Any, Message], Any]
 
 
 class Messages:
@@ -49,9 +50,7 @@ class Messages:
     handlers: by kind, function(kernel, message).  sent, received: counts by kind.
     """
 
-    def __init__(
-        self, kernel, settings: Mapping, handlers: Mapping[int, Handler]
-    ) -> None:
+    def __init__(self, kernel, settings: Mapping, handlers: Mapping[int, Handler]) -> None:
         self._kernel = kernel
         self.handlers = dict(handlers)
         self.sent: Counter[int] = Counter()
@@ -75,7 +74,9 @@ class Messages:
         }
         self._armed = False
 
-    def send(self, node: int, kind: MessageKind, words: Sequence[int] = (), data: bytes = b"") -> None:
+    def send(
+        self, node: int, kind: MessageKind, words: Sequence[int] = (), data: bytes = b""
+    ) -> None:
         """Send a message to another node."""
         memory = self._kernel.memory
         memory.charge("message_send")

@@ -72,6 +72,7 @@ class Migrations:
         memory, frames = kernel.memory, kernel.frames
         with memory.uncharged():
             self._slab = Slab(memory, frames, frames.allocate(), MIGRATION.size)
+        self._early: dict[int, list[tuple[Any, int]]] = {}
         self.sent = self.received = self.returned = 0
 
     # --- leaving ---
@@ -147,8 +148,12 @@ class Migrations:
         """A MIGRATE interrupt: a thread comes, or comes back."""
         kernel = self._kernel
         found = self._read(record)
-        if found["pid"] in kernel.processes.ended:
+        pid = found["pid"]
+        if pid in kernel.processes.ended:
             return  # its process ended while it was on its way
+        if not kernel.processes.knows(pid):
+            self._early.setdefault(pid, []).append((lane, record))
+            return  # the interrupt was faster than the message that introduces the process
         thread = kernel.tasks.by_tid.get(found["tid"])
         if found["state"] == RETURN:
             if thread is None:
@@ -161,6 +166,11 @@ class Migrations:
             self.received += 1
             thread.inbox.append(lambda: self._enter(thread, record, found))
         kernel.scheduler.wake(thread, Cause.EVENT)
+
+    def introduced(self, pid: int) -> None:
+        """The process is known now: take in the threads that were faster."""
+        for lane, record in self._early.pop(pid, ()):
+            self.arrived(lane, record)
 
     def _come_back(self, thread: Thread, found: dict[str, int]) -> int:
         self.runs_here(thread)

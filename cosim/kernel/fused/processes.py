@@ -132,6 +132,11 @@ class FusedProcesses(Processes):
             pid, given["name"], space, None, image=image.data, home=given["home"],
             images=given["images"], layout=common_layout(given["images"]),
         )  # fmt: skip
+        kernel.migrations.introduced(pid)
+
+    def knows(self, pid: int) -> bool:
+        """Is it a process of this home, or one that was introduced?"""
+        return pid in self.away or pid in self._kernel.tasks.processes
 
     def take_in(self, pid: int, tid: int, task: int, lane) -> Thread:
         """A Thread, waiting, for a thread of another home that was never here."""
@@ -279,13 +284,13 @@ def common_layout(images: dict[str, str]) -> multi_isa.Layout | None:
     for isa, path in images.items():
         elf = ELFFile(io.BytesIO(loader.read_image(path, isas.find(isa)).data))
         layouts[isa] = multi_isa.read(elf)
-    found = list(layouts.values())
-    if not found or all(layout is None for layout in found):
+    known = [layout for layout in layouts.values() if layout is not None]
+    if not known:
         return None
     for isa, layout in layouts.items():
-        if layout is None or layout.digest != found[0].digest:
+        if layout is None or layout.digest != known[0].digest:
             raise InputError(
                 f"{images[isa]}: not built together with {next(iter(images.values()))}: their "
                 "layouts differ; build the program again for all instruction sets at once"
             )
-    return found[0]
+    return known[0]

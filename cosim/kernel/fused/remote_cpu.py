@@ -6,6 +6,8 @@ follows from the ELF machine number there.  Every step of a walk is a reference 
 frees its levels; others read and write entries of levels that are there.
 """
 
+from types import ModuleType
+
 from elftools.elf.enums import ENUM_E_MACHINE
 
 from cosim import isa as isas
@@ -18,7 +20,7 @@ ROOT, MACHINE = TABLE.offset("root"), TABLE.offset("machine")
 LEVELS, THREADS = TABLE.offset("levels"), TABLE.offset("threads")
 
 
-def formats() -> dict[int, object]:
+def formats() -> dict[int, ModuleType]:
     """ELF machine number -> paging module of the ISA."""
     found = [isas.find(name) for name in isas.known()]
     return {ENUM_E_MACHINE[isa.elf_machine]: isa.paging for isa in found}

@@ -51,7 +51,7 @@ class Message(NamedTuple):
 
 
 class Ring:
-    """The ring at physical address `base`.  source: the writer's node.  Both ends use this class."""
+    """The ring at physical address `base`, for either end.  source: the writer's node."""
 
     def __init__(self, memory: KernelMemory, base: int, slots: int, source: int) -> None:
         self._memory = memory

@@ -1,5 +1,6 @@
 """The fused kernel put together: what it exchanges in cosim.kernel.kernel.Services."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,14 +13,14 @@ from cosim.kernel.fused.delegation import Delegation
 from cosim.kernel.fused.faults import DirectAccess
 from cosim.kernel.fused.frames import FusedFrames
 from cosim.kernel.fused.futex import FusedFutexTable, reschedule
-from cosim.kernel.fused.messages import MessageKind, Messages
+from cosim.kernel.fused.messages import Handler, MessageKind, Messages
 from cosim.kernel.fused.migration import Migrations
 from cosim.kernel.fused.processes import FusedProcesses
 from cosim.kernel.fused.remote_cpu import RemoteCpuDriver
 from cosim.kernel.fused.remote_pages import RemotePages
 from cosim.kernel.kernel import CALLS, Kernel, Services
 
-HANDLERS = {
+HANDLERS: dict[int, Handler] = {
     MessageKind.PROCESS: lambda kernel, message: kernel.processes.introduced(message),
     MessageKind.PROCESS_ENDS: lambda kernel, message: kernel.processes.process_ends(message),
     MessageKind.PROCESS_ENDED: lambda kernel, message: kernel.processes.process_ended(message),
@@ -72,7 +73,7 @@ class FusedServices(Services):
         """See Services.make_frames."""
         return FusedFrames(memory, ranges[node], block_bytes, node, ranges)
 
-    def prepare(self, kernel: Kernel, settings: dict) -> None:
+    def prepare(self, kernel: Kernel, settings: Mapping) -> None:
         """Make the parts that the others need."""
         kernel.page_policy = self.page_policy()
         kernel.remote_cpu = RemoteCpuDriver(kernel.memory, kernel.frames)
@@ -87,18 +88,24 @@ class FusedServices(Services):
         kernel.delegation = Delegation(kernel, calls, bool(settings["futex.direct"]))
         kernel.calls = kernel.delegation.table()
 
-    def complete(self, kernel: Kernel, settings: dict) -> None:
+    def complete(self, kernel: Kernel, settings: Mapping) -> None:
         """Make the parts that need the others."""
         kernel.messages = Messages(kernel, settings, HANDLERS)
         kernel.allocator = GlobalAllocator(kernel)
+        assert isinstance(kernel.frames, FusedFrames)
         kernel.frames.on_foreign = lambda node: kernel.messages.send(node, MessageKind.DRAIN_FRAMES)
+
+    def turn_begins(self, kernel: Kernel, lane) -> None:
+        """See Services.turn_begins."""
+        kernel.messages.start_polling(lane)
 
     def statistics(self, kernel: Kernel) -> dict[str, int]:
         """Counters of the fused parts, by dotted name below the node's."""
         counts = kernel.page_policy.counts
+        ways = (("sent", kernel.messages.sent), ("received", kernel.messages.received))
         by_kind = {
             f"messages.{way}.{kind.name.lower()}": counted[kind]
-            for way, counted in (("sent", kernel.messages.sent), ("received", kernel.messages.received))
+            for way, counted in ways
             for kind in MessageKind
             if counted[kind]
         }
@@ -112,7 +119,7 @@ class FusedServices(Services):
             "pages.remote_allocated": counts["remote_allocated"],
             "pages.mapped": counts["mapped"],
             "pages.own": counts["own"],
-            "futex.interrupts": kernel.futexes.interrupts,
+            "futex.interrupts": kernel.futexes.interrupts,  # type: ignore[attr-defined]
             "system_calls.delegated": kernel.delegation.delegated,
             **by_kind,
             **kernel.allocator.statistics(),

@@ -168,11 +168,14 @@ int main(int argc, char **argv)
     printf("errno of a failed open: %d\n", errno == ENOENT);
     printf("specific: %s\n", (char *)pthread_getspecific(key));
     printf("jump: %ld\n", (long)migrate_call(FAR, jump, (void *)3));
-    for (int i = 0; i < 3; i++)
+    for (volatile int i = 0; i < 3; i++)
         printf("%s: %ld, %ld\n", operations[i].name, operations[i].apply(6, 7), chosen[i](6, 7));
     compute(migrate_call(FAR, compute, x));
     printf("math: %.17g %.17g %.17g %.17g\n", x[0], x[1], x[2], x[3]);
-    printf("statics: %d %d %d, flag %d, whole %d\n", next(), next(), other_next(), flag, whole.second);
+    joined = next();
+    joined += next() * 1000;
+    printf("statics: %ld %d, flag %d, whole %d\n", joined, other_next(), flag, whole.second);
+    joined = 0;
     sums[0] = THREADS;
     for (long i = 0; i < THREADS; i++)
         pthread_create(&threads[i], 0, thread, (void *)(i + 1));
