@@ -100,6 +100,21 @@ class Services:
     def turn_begins(self, kernel: "Kernel", lane: Lane) -> None:
         """Called at the start of each turn of a core."""
 
+    def host_name(self, kernel: "Kernel") -> str:
+        """What uname calls the machine."""
+        return kernel.node_name
+
+    def processors(self, kernel: "Kernel") -> list[dict[str, Any]]:
+        """The CPUs that programs see: rows of node, isa, cores, frequency_hz."""
+        return [
+            {
+                "node": kernel.node_index,
+                "isa": kernel.isa.name,
+                "cores": len(kernel.cores),
+                "frequency_hz": kernel.frequency_hz,
+            }
+        ]
+
     def statistics(self, _kernel: "Kernel") -> dict[str, int]:
         """Counters of the design, by name below the node's."""
         return {}
@@ -141,6 +156,8 @@ class Kernel:
     page_policy: Any
     migrations: Any
     delegation: Any
+    namespaces: Any
+    translations_moved: Callable[[int, list[int]], None]
 
     def __init__(
         self,

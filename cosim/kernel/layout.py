@@ -138,6 +138,7 @@ DIRECTORY = Structure("DIRECTORY", 256, "root of what a node's kernel shares, at
     Field("tasks",       136, 8, "first task descriptor of this node"),
     Field("futexes",     144, 8, "futex bucket table of this node"),
     Field("futex_count", 152, 8, "buckets in it"),
+    Field("namespaces",  160, 8, "NAMESPACES record (node 0 only)"),
     Field("returned_lock",192, 8, "spinlock over the list of returned frames"),
     Field("returned",    200, 8, "first frame that another kernel gave back; its first word: next"),
 ))

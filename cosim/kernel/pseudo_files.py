@@ -8,6 +8,7 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cosim import isa as isas
 from cosim.kernel.errno import Errno, KernelError
 from cosim.kernel.files import (
     DT_CHR,
@@ -259,11 +260,13 @@ def _text(path: str, make: Callable) -> Entry:
 
 
 def _processor_text(kernel, _process) -> str:
-    form = kernel.isa.system_calls.CPU_INFORMATION
-    megahertz = f"{kernel.frequency_hz / 1e6:.3f}"
-    return "".join(
-        form.format(core=i, megahertz=megahertz) + "\n" for i in range(len(kernel.cores))
-    )
+    texts: list[str] = []
+    for row in kernel.services.processors(kernel):
+        form = isas.find(row["isa"]).system_calls.CPU_INFORMATION
+        megahertz = f"{row['frequency_hz'] / 1e6:.3f}"
+        for _ in range(row["cores"]):
+            texts.append(form.format(core=len(texts), megahertz=megahertz) + "\n")
+    return "".join(texts)
 
 
 def _memory_text(kernel, _process) -> str:

@@ -204,7 +204,7 @@ class Signals:
         queue.append(info)
         for candidate in candidates:
             wait = candidate.wait
-            if wait is not None and wait.killable and info.number != Signal.SIGKILL:
+            if wait is not None and wait.killable and not self.is_fatal(process, info.number):
                 continue
             wanted = wait.signals if wait is not None else 0
             if bit(info.number) & (~candidate.mask | wanted):
@@ -230,9 +230,16 @@ class Signals:
     def is_due(self, thread: Thread, wait: Wait) -> bool:
         """Is a signal pending that the thread does not block, and that may end this wait?"""
         pending = (*thread.pending, *thread.process.pending)
-        if wait.killable:
-            return any(info.number == Signal.SIGKILL for info in pending)
-        return any(bit(info.number) & ~thread.mask for info in pending)
+        return any(
+            bit(info.number) & ~thread.mask
+            and (not wait.killable or self.is_fatal(thread.process, info.number))
+            for info in pending
+        )
+
+    def is_fatal(self, process: Process, number: int) -> bool:
+        """Does the signal end the process?"""
+        default = self.action(process, number).handler == DEFAULT_HANDLER
+        return default and not self.is_ignored(process, number)
 
     def take(self, thread: Thread, wanted: int) -> SignalInfo | None:
         """Remove and return the pending signal in the set `wanted` with the lowest number; None

@@ -128,6 +128,7 @@ class Thread:
     activations: list = field(default_factory=list)
     inbox: deque = field(default_factory=deque)
     answer: tuple | None = None
+    mask_at_home: int = 0  # the signal mask that its home knows of
     migrated: bool = False
 
     @property

@@ -38,7 +38,7 @@ class Wait:
     finish(cause): the call's result; may raise KernelError, Interrupted or Block.
     leave(): takes the thread out of whatever queues it was put in; called once, before finish.
     signals: blocked signals that end the wait all the same (sigtimedwait).
-    killable: no signal but SIGKILL ends the wait (vfork).
+    killable: only signals that end the process end the wait (vfork, a thread on another node).
     """
 
     reason: str

@@ -222,13 +222,14 @@ def sched_yield(kernel, thread) -> int:
 
 
 def sched_getaffinity(kernel, thread, tid: int, size: int, buffer: int) -> int:
-    """sched_getaffinity(2): every core of this node."""
+    """sched_getaffinity(2): every core that programs see."""
     if tid and tid not in kernel.tasks.by_tid:
         raise KernelError(Errno.ESRCH, f"thread {tid}")
-    length = max(8, -(-len(kernel.cores) // 64) * 8)
+    cores = _cores_seen(kernel)
+    length = max(8, -(-cores // 64) * 8)
     if size < length or size % 8:
         raise KernelError(Errno.EINVAL, f"processor set of {size} bytes")
-    mask = (1 << len(kernel.cores)) - 1
+    mask = (1 << cores) - 1
     thread.process.space.write(buffer, mask.to_bytes(length, "little"))
     return length
 
@@ -238,15 +239,22 @@ def sched_setaffinity(kernel, thread, tid: int, size: int, buffer: int) -> int:
     if tid and tid not in kernel.tasks.by_tid:
         raise KernelError(Errno.ESRCH, f"thread {tid}")
     mask = int.from_bytes(thread.process.space.read(buffer, min(size, 128)), "little")
-    if not mask & (1 << len(kernel.cores)) - 1:
-        raise KernelError(Errno.EINVAL, "no core of this node in the set")
+    if not mask & (1 << _cores_seen(kernel)) - 1:
+        raise KernelError(Errno.EINVAL, "no core of this machine in the set")
     return 0
 
 
+def _cores_seen(kernel) -> int:
+    return sum(row["cores"] for row in kernel.services.processors(kernel))
+
+
 def getcpu(kernel, thread, core: int, node: int) -> int:
-    """getcpu(2): the core's number on its node, and the node."""
+    """getcpu(2): the core's number among those that programs see, and the node."""
     if core:
-        thread.process.space.write_word(core, kernel.scheduler.lanes.index(thread.lane), 4)
+        rows = kernel.services.processors(kernel)
+        before = sum(row["cores"] for row in rows if row["node"] < kernel.node_index)
+        number = before + kernel.scheduler.lanes.index(thread.lane)
+        thread.process.space.write_word(core, number, 4)
     if node:
         thread.process.space.write_word(node, kernel.node_index, 4)
     return 0

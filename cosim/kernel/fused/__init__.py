@@ -10,6 +10,7 @@ memory, in declared layouts (the paper, sections 5 and 6).  One module per mecha
  migration          threads that call a function on another node
  delegation         system calls on what only the home kernel has (files, signals, children)
  futex              the bucket table that all kernels use
+ namespaces         one host name, list of CPUs and space of ids
  frames, allocator  who owns which memory, and how it changes hands
  services           the parts put together, for cosim.kernel.kernel.Services
 ```

@@ -142,21 +142,11 @@ class FusedAddressSpace(AddressSpace):
         if not pages:
             return
         super().translations_changed(pages)
-        self.void_translations()
-        for node in range(len(self.kernel.node_rows)):
-            if node != self.node and self.remote_cpu.threads(self.address, node):
-                for core in range(self.kernel.node_rows[node]["cores"]):
-                    target = self.kernel.machine_core(node, core)
-                    self.kernel.send_interrupt(target, Function.CALL_FUNCTION, 0)
+        void_translations(self.kernel, self.address)
 
     def translation_renewed(self, page: int) -> None:
         """See AddressSpace.translation_renewed; nobody else is concerned."""
         super().translations_changed([page])
-
-    def void_translations(self) -> None:
-        """No core may use what it cached before (an engine event: neither charge nor record)."""
-        at = self.address + GENERATION
-        self.memory.poke(at, self.memory.peek(at) + 1)
 
     def needs_home(self, start: int, end: int) -> bool:
         """Is there an area in [start, end) whose source only the home kernel has?"""
@@ -185,3 +175,28 @@ class FusedAddressSpace(AddressSpace):
         """See AddressSpace.destroy; other kernels have detached."""
         super().destroy()
         self.remote_cpu.forget(self.address)
+
+
+def void_translations(kernel, space: int) -> None:
+    """No core may use what it cached before of the ADDRESS_SPACE at `space`.
+
+    Moving the generation is an engine event, neither charged nor recorded; the interrupts to other
+    nodes' cores are what the shootdown costs.
+    """
+    at = space + GENERATION
+    kernel.memory.poke(at, kernel.memory.peek(at) + 1)
+    for row in kernel.node_rows:
+        node = row["index"]
+        if node != kernel.node_index and kernel.remote_cpu.threads(space, node):
+            for core in range(row["cores"]):
+                target = kernel.machine_core(node, core)
+                kernel.send_interrupt(target, Function.CALL_FUNCTION, 0)
+
+
+def translations_moved(kernel, space: int, pages: list[int]) -> None:
+    """Pages of the ADDRESS_SPACE at `space` are in other frames now, in all tables."""
+    kernel.memory.charge("tlb_flush", len(pages))
+    for lane in kernel.scheduler.lanes:
+        if lane.loaded_space is not None and lane.loaded_space.address == space:
+            lane.core.engine.flush_tlb()
+    void_translations(kernel, space)

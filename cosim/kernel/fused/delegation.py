@@ -6,7 +6,7 @@ calls in the name of the thread that waits there:
 
 ```text
  node of the thread                            home
- SYSTEM_CALL: tid, machine, call, arguments ─▶ the thread's own Thread, which is away, wakes and
+ SYSTEM_CALL: tid, machine, call, mask, ... ─▶ the thread's own Thread, which is away, wakes and
  the call's result                          ◀─ runs it; SYSTEM_CALL_RESULT: tid, result
 ```
 Structures in user memory have the form of the caller's instruction set: the home runs the call with
@@ -42,7 +42,8 @@ LOCAL = frozenset((
     "sched_yield", "sched_getaffinity", "sched_setaffinity", "getcpu", "sched_getscheduler",
     "sched_setscheduler", "sched_getparam", "sched_setparam", "sched_get_priority_max",
     "sched_get_priority_min", "getpriority", "setpriority", "getpid", "gettid", "uname", "sysinfo",
-    "arch_prctl", "rt_sigprocmask", "current_node", "node_available", "region_begin", "region_end",
+    "sethostname",
+    "arch_prctl", "current_node", "node_available", "region_begin", "region_end",
     "ipi_send", "ipi_wait", "migrate_call", "migrate_return",
 ))  # fmt: skip
 # Of these, the range that they name decides: areas of files have their source at home.
@@ -58,6 +59,7 @@ class Delegation:
         self._calls = dict(calls)
         self._names = sorted(calls)
         self._numbers = {name: number for number, name in enumerate(self._names)}
+        self.futex_direct = futex_direct
         self._local = LOCAL | ({"futex"} if futex_direct else set())
         self.delegated = 0
 
@@ -67,7 +69,8 @@ class Delegation:
         """The system calls, each deciding by the thread where it runs."""
         special: dict[str, Callable] = {
             "exit": self._exit, "exit_group": self._exit_group, "clone": self._clone,
-            "mmap": self._mmap, "vfork": self._refused, "clone3": self._refused,
+            "mmap": self._mmap, "rt_sigprocmask": self._mask_signals, "vfork": self._refused,
+            "clone3": self._refused,
             "execve": self._refused, "execveat": self._refused, "fork": self._refused,
         }  # fmt: skip
         return {
@@ -90,14 +93,15 @@ class Delegation:
 
         return at_home_or_away
 
-    def ask(self, thread, name: str, arguments: tuple[int, ...]) -> int:
-        """Have the home run a call; raises Block."""
+    def ask(self, thread, name: str, arguments: tuple[int, ...], then=None) -> int:
+        """Have the home run a call; raises Block.  then: makes the result of the answer's words."""
         kernel = self._kernel
+        thread.mask_at_home = thread.mask
         machine = ENUM_E_MACHINE[kernel.isa.elf_machine]
-        words = (thread.tid, machine, self._numbers[name], *arguments)
+        words = (thread.tid, machine, self._numbers[name], thread.mask, *arguments)
         self.delegated += 1
         kernel.messages.send(thread.process.home, MessageKind.SYSTEM_CALL, words)
-        raise Block(self._wait(thread, f"{name} at home, node {thread.process.home}"))
+        raise Block(self._wait(thread, f"{name} at home, node {thread.process.home}", then))
 
     def _wait(self, thread, reason: str, then: Callable[[tuple], int | None] | None = None) -> Wait:
         """Until the home has answered; `then` makes the result of the answer's words."""
@@ -129,6 +133,13 @@ class Delegation:
         if arguments[3] & MAP_ANONYMOUS:
             return self._calls["mmap"].function(kernel, thread, *arguments)
         return self.ask(thread, "mmap", arguments)
+
+    def _mask_signals(self, kernel, thread, *arguments: int) -> int:
+        """The mask goes with the thread; only what it lets through now may be pending at home."""
+        result = self._calls["rt_sigprocmask"].function(kernel, thread, *arguments)
+        if thread.mask_at_home & ~thread.mask:
+            self.ask(thread, "gettid", (), lambda _answer: result)
+        return result
 
     def _exit(self, kernel, thread, status: int) -> None:
         words = (thread.tid, status & 0xFF)
@@ -179,7 +190,7 @@ class Delegation:
     def asked(self, message: Message) -> None:
         """SYSTEM_CALL: the thread that is away runs it here."""
         kernel = self._kernel
-        tid, machine, number, *arguments = message.words
+        tid, machine, number, mask, *arguments = message.words
         thread = kernel.tasks.by_tid.get(tid)
         if thread is None:
             return  # it ended meanwhile; its node hears of that
@@ -189,6 +200,7 @@ class Delegation:
         kernel.call_counts[name] = kernel.call_counts.get(name, 0) + 1
 
         def work() -> int:
+            thread.mask = mask
             return call.function(kernel, thread, *arguments[: call.arguments])
 
         thread.inbox.append(lambda: self._serve(thread, message.source, isa, work))

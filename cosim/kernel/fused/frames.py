@@ -1,90 +1,291 @@
-"""Frames that several kernels use: the kernel that allocated a frame frees it.
+"""Frames that several kernels hand out: who owns a block, and how a frame finds its owner again.
 
+The block tables of all nodes together describe the machine's memory.  A block's BLOCK row stays in
+the table of the node that booted with it; `owner` and `state`, one word, say who may use the block:
+
+```text
+ owner     state      the frames are
+ a node    ONLINE     allocated and freed by that kernel, and by no other
+ a node    EVICTING   moved out by that kernel
+ a node    OFFLINE    that kernel's, but not in use
+ NOBODY    OFFLINE    for whoever swaps its own number in first
+```
 A kernel that drops the last mapping of another's frame puts it on the owner's list of returned
-frames, in shared memory; the owner takes the list in when it is told, or when it runs short.
+frames; the owner takes the list in when it is told, or when it runs short:
 
 ```text
  owner's DIRECTORY: returned ─▶ frame: | next | ... | ─▶ frame: | 0 | ... |
 ```
+Pages can be moved and kernel structures cannot.  So that blocks can be emptied, structures go to
+the home block, which holds the DIRECTORY and never changes hands, and pages to the blocks behind.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from cosim.kernel.errno import KernelError
-from cosim.kernel.frames import FrameAllocator
-from cosim.kernel.layout import BLOCK, DIRECTORY, FrameUse
+import numpy as np
+
+from cosim.errors import InvariantError
+from cosim.kernel.errno import Errno, KernelError
+from cosim.kernel.frames import (
+    BITS,
+    BLOCK_FIRST,
+    FRAMES_TOTAL,
+    FRAMES_USED,
+    FREE,
+    NEVER,
+    ROWS,
+    STATE,
+    Block,
+    FrameAllocator,
+)
+from cosim.kernel.layout import BLOCK, DIRECTORY, FRAME, USE_MASK, BlockState, FrameUse
+from cosim.kernel.memory import KernelMemory
 from cosim.kernel.spinlock import Spinlock
+from cosim.units import PAGE_SHIFT, align_up
 
-RETURNED, LOCK = DIRECTORY.offset("returned"), DIRECTORY.offset("returned_lock")
-BLOCK_COUNT, BLOCK_TABLE = DIRECTORY.offset("block_count"), DIRECTORY.offset("block_table")
-BASE, FRAMES = BLOCK.offset("base"), BLOCK.offset("frames")
+RETURNED, RETURNED_LOCK = DIRECTORY.offset("returned"), DIRECTORY.offset("returned_lock")
+OWNER = BLOCK.offset("owner")  # with the state behind it one word: see owned
+NOBODY = 0xFFFF_FFFF
+HOME_RESERVE = (
+    16  # one frame in so many of the home block is kept from pages while others have room
+)
+
+
+def owned(node: int, state: int) -> int:
+    """Owner and state of a BLOCK row as one word."""
+    return node | state << 32
 
 
 class FusedFrames(FrameAllocator):
-    """See FrameAllocator.  on_foreign(node): the first frame was put on that node's empty list."""
+    """See FrameAllocator, and the module.
 
-    def __init__(self, memory, ranges, block_bytes: int, node: int, machine=()) -> None:
+    blocks: of the whole machine by BLOCK row, this node's first.  returned: frames given back to
+    other kernels.  on_foreign(node): the first frame was put on that node's empty list.
+    on_freed: called after `frees_to_look` frees.  relieve: called when no frame is left; true when
+    there is one again.
+    """
+
+    def __init__(
+        self,
+        memory: KernelMemory,
+        ranges: Sequence[tuple[int, int]],
+        block_bytes: int,
+        node: int,
+        machine: Sequence[Sequence[tuple[int, int]]],
+    ) -> None:
         """machine: the boot ranges of every node, in machine order; a node's DIRECTORY is first."""
         super().__init__(memory, ranges, block_bytes, node)
         self._node = node
-        self._ranges = [
-            (start, end, index) for index, found in enumerate(machine) for start, end in found
-        ]
         self._directories = [found[0][0] for found in machine]
-        self.on_foreign: Callable[[int], None] = lambda _node: None
+        self._returned_locks = [
+            Spinlock(memory, directory + RETURNED_LOCK, node, f"returned frames of node {index}")
+            for index, directory in enumerate(self._directories)
+        ]
+        own = self._blocks_of(ranges)
+        others = [self._blocks_of(machine[i]) for i in range(len(machine)) if i != node]
+        self.blocks = {b.row: b for b in [*own, *(block for found in others for block in found)]}
+        self._know(list(self.blocks.values()))
+        self.home = own[0].row
+        self._own = [block.row for block in own]
+        self._near = {b.row for b in own[1:] if b.start < ranges[0][1]}
+        self._reserve = own[0].capacity // HOME_RESERVE
+        self._usable = owned(node, BlockState.ONLINE)
+        self.returned = 0
+        self.frees_to_look = NEVER
+        self.on_foreign: Callable[[int], object] = lambda _node: None
+        self.on_freed: Callable[[], object] = lambda: None
+        self.relieve: Callable[[], bool] = lambda: False
+        with memory.uncharged():
+            self._arrange(self._own)
+
+    def _arrange(self, rows: Sequence[int]) -> None:
+        """Allocate from these BLOCK rows: structures from the own table's rows in their order, then
+        from gained ones; pages from those beside the home block first.
+        """
+        gained = sorted(row for row in rows if row not in self._own)
+        self.online_rows = [row for row in self._own if row in rows] + gained
+        near = [row for row in self.online_rows if row in self._near]
+        far = [row for row in self.online_rows[1:] if row not in self._near]
+        self._page_rows = [*near, self.home, *far]
+        self._rank = {row: rank for rank, row in enumerate(self._page_rows)}
+        self._memory.store(self.directory + BLOCK_FIRST, self._page_rows[0])
+
+    # --- allocation ---
+
+    def allocate(
+        self, zero: bool = True, use: int = FrameUse.KERNEL, user: int = 0, virtual: int = 0
+    ) -> int:
+        """See FrameAllocator.allocate.  ENOMEM when there is nothing left that this kernel could
+        have at once.
+        """
+        try:
+            return super().allocate(zero, use, user, virtual)
+        except KernelError:
+            if not self.drain_returned() and not self.relieve():
+                raise
+            return super().allocate(zero, use, user, virtual)
+
+    def _first_row(self, use: int) -> int:
+        """See FrameAllocator._first_row; the hint is for pages."""
+        load = self._memory.load
+        if use == FrameUse.PAGE:
+            first = load(self.directory + BLOCK_FIRST)
+            for rank in range(self._rank[first], len(self._page_rows)):
+                row = self._page_rows[rank]
+                keep = self._reserve if row == self.home else 0
+                if load(row + FREE) > keep and load(row + OWNER) == self._usable:
+                    if row != first:
+                        self._memory.store(self.directory + BLOCK_FIRST, row)
+                    return row
+        for row in self.online_rows:
+            if load(row + FREE) and load(row + OWNER) == self._usable:
+                return row
+        raise KernelError(Errno.ENOMEM, "no block of this kernel has a free frame")
+
+    def _has_free(self, row: int) -> None:
+        """See FrameAllocator._has_free."""
+        first = self._memory.load(self.directory + BLOCK_FIRST)
+        if self._rank.get(row, NEVER) < self._rank[first]:
+            self._memory.store(self.directory + BLOCK_FIRST, row)
+
+    # --- ownership of frames ---
 
     def owner_of(self, address: int) -> int:
-        """Index of the node that allocates and frees the frame at `address`."""
-        for start, end, node in self._ranges:
-            if start <= address < end:
-                return node
-        return self._node
-
-    def _returned_lock(self, node: int) -> Spinlock:
-        at = self._directories[node] + LOCK
-        return Spinlock(self._memory, at, self._node, f"returned frames of node {node}")
+        """Index of the node that may allocate and free the frame now."""
+        return self._memory.load(self._place(address)[0] + OWNER, 4)
 
     def free(self, address: int) -> None:
         """Free a frame of this kernel, or give it back to its owner."""
-        owner = self.owner_of(address)
-        if owner == self._node:
-            super().free(address)
-            return
-        memory, head = self._memory, self._directories[owner] + RETURNED
+        memory = self._memory
         memory.charge("frame_free")
-        with self._returned_lock(owner):
-            following = memory.load(head)
-            memory.store(address, following)
+        row, number = self._place(address)
+        owner = memory.load(row + OWNER, 4)
+        if owner != self._node:
+            self._give_back(address, row, number, owner)
+            return
+        self._release(address, row, number)
+        self.frees_to_look -= 1
+        if not self.frees_to_look:
+            self.on_freed()
+
+    def _give_back(self, address: int, row: int, number: int, owner: int) -> None:
+        """Put another kernel's frame on its list; a frame there has no user any more."""
+        memory = self._memory
+        if owner >= len(self._directories):
+            raise InvariantError(f"frame {address:#x} was freed, and its block belongs to nobody")
+        head = self._directories[owner] + RETURNED
+        entry = memory.load(row + ROWS) + number * FRAME.size
+        with self._returned_locks[owner]:
+            if memory.load(entry) & USE_MASK == FrameUse.NONE:
+                raise InvariantError(f"frame {address:#x} of node {owner} was freed twice")
+            memory.store(entry, FrameUse.NONE)
+            first = memory.load(head)
+            memory.store(address, first)
             memory.store(head, address)
-        if not following:
+        self.returned += 1
+        if not first and memory.core is not None:
             self.on_foreign(owner)
 
     def drain_returned(self) -> int:
         """Free what other kernels gave back; how many frames."""
         memory, head = self._memory, self.directory + RETURNED
-        with self._returned_lock(self._node):
+        with self._returned_locks[self._node]:
             frame = memory.load(head)
             memory.store(head, 0)
         count = 0
         while frame:
             following = memory.load(frame)
-            super().free(frame)
+            self.free(frame)
             frame = following
             count += 1
         return count
 
-    def allocate(
-        self, zero: bool = True, use: int = FrameUse.KERNEL, user: int = 0, virtual: int = 0
-    ) -> int:
-        """See FrameAllocator.allocate; takes returned frames in before it gives up."""
-        try:
-            return super().allocate(zero, use, user, virtual)
-        except KernelError:
-            if not self.drain_returned():
-                raise
-            return super().allocate(zero, use, user, virtual)
+    # --- ownership of blocks ---
 
-    def set_user(self, address: int, use: int, user: int, virtual: int) -> None:
-        """See FrameAllocator.set_user; another kernel's frame keeps the row it has."""
-        if self.owner_of(address) == self._node:
-            super().set_user(address, use, user, virtual)
+    def block_at(self, address: int) -> Block:
+        """The block that holds a frame, whoever owns it.  InvariantError when there is none."""
+        return self.blocks[self._place(address)[0]]
+
+    def occupancy(self, node: int) -> tuple[int, int]:
+        """(frames in use, frames in online blocks) of a node, as its DIRECTORY says."""
+        load, directory = self._memory.load, self._directories[node]
+        return load(directory + FRAMES_USED), load(directory + FRAMES_TOTAL)
+
+    def claim(self) -> Block | None:
+        """Become the owner of an unassigned block, by compare-and-swap; it is still offline."""
+        memory = self._memory
+        free, taken = owned(NOBODY, BlockState.OFFLINE), owned(self._node, BlockState.OFFLINE)
+        for row, block in self.blocks.items():
+            if memory.load(row + OWNER) == free:
+                memory.charge("lock_operation")
+                if memory.compare_and_swap(row + OWNER, free, taken) == free:
+                    return block
+        return None
+
+    def online(self, block: Block) -> None:
+        """Allocate from an own block that is offline, after its metadata is written anew."""
+        memory = self._memory
+        memory.charge("frame_online", block.frames)
+        memory.zero(block.rows, block.frames * FRAME.size)
+        self._empty(block)
+        self._enter(block)
+
+    def start_eviction(self, block: Block) -> None:
+        """No new frames from an online block that is not the home block."""
+        self._memory.charge("frame_offline", block.frames)
+        with self.lock:
+            self._memory.store(block.row + STATE, BlockState.EVICTING, 4)
+            self._count(-block.capacity)
+            self._arrange([row for row in self.online_rows if row != block.row])
+
+    def stop_eviction(self, block: Block) -> None:
+        """Some frames could not be moved: allocate from the block again."""
+        self._enter(block)
+
+    def offline(self, block: Block, owner: int) -> None:
+        """Hand an evicted block, in which nothing is in use, to `owner`, or to NOBODY."""
+        free = self._memory.load(block.row + FREE)
+        if free != block.capacity:
+            raise InvariantError(
+                f"block at {block.start:#x}: {block.capacity - free} frames are still in use"
+            )
+        self._memory.store(block.row + OWNER, owned(owner, BlockState.OFFLINE))
+
+    def _enter(self, block: Block) -> None:
+        with self.lock:
+            self._memory.store(block.row + OWNER, self._usable)
+            self._count(block.capacity)
+            self._arrange([*self.online_rows, block.row])
+
+    def _count(self, frames: int) -> None:
+        at = self.directory + FRAMES_TOTAL
+        self._memory.store(at, self._memory.load(at) + frames)
+
+    def contents(self, block: Block) -> list[tuple[int, int, int, int]]:
+        """(address, use, ADDRESS_SPACE, virtual address) of the block's frames in use, metadata
+        left out, ascending.
+        """
+        memory = self._memory
+        words = memory.load_words(block.bitmap, align_up(block.frames, BITS) // BITS)
+        bits = np.unpackbits(np.array(words, "<u8").view(np.uint8), bitorder="little")
+        table = np.frombuffer(memory.read(block.rows, block.frames * FRAME.size), "<u8")
+        numbers = np.flatnonzero(bits[: block.frames]).tolist()
+        found = []
+        for number in numbers[block.reserved :]:  # metadata comes first
+            user, virtual = int(table[2 * number]), int(table[2 * number + 1])
+            address = block.start + (number << PAGE_SHIFT)
+            found.append((address, user & USE_MASK, user & ~USE_MASK, virtual))
+        return found
+
+    # --- looking, without charge ---
+
+    @property
+    def attainable(self) -> int:
+        """See FrameAllocator.attainable: what the machine has."""
+        return sum(block.capacity for block in self.blocks.values())
+
+    def _own_rows(self) -> list[int]:
+        """See FrameAllocator._own_rows."""
+        usable = (self._usable, owned(self._node, BlockState.EVICTING))
+        blocks = sorted(self.blocks.values())
+        return [b.row for b in blocks if self._memory.peek(b.row + OWNER) in usable]

@@ -9,7 +9,7 @@ memory.  A waiter on another node costs exactly one interrupt, RESCHEDULE with i
 from cosim.broker import Function
 from cosim.kernel.futex import TID, WAITING, FutexTable, Key
 from cosim.kernel.layout import ADDRESS_SPACE, DIRECTORY
-from cosim.kernel.task import TASK, TaskState
+from cosim.kernel.task import PIDS_PER_NODE, TASK, TaskState
 from cosim.kernel.waiting import Cause
 
 CORE = TASK.offset("core")
@@ -34,13 +34,17 @@ class FusedFutexTable(FutexTable):
         return memory.load(self._kernel.directory_of(node) + FUTEXES)
 
     def _wake(self, task: int) -> None:
-        core = self._memory.load(task + CORE, 4)
+        kernel = self._kernel
         tid = self._memory.load(task + TID, 4)
-        if self._kernel.node_of_core(core) == self._kernel.node_index:
+        if kernel.delegation.futex_direct:
+            core = self._memory.load(task + CORE, 4)
+        else:  # whoever waits does so at the home of its process
+            core = kernel.machine_core(tid // PIDS_PER_NODE, 0)
+        if kernel.node_of_core(core) == kernel.node_index:
             self._wake_task(tid)
             return
         self.interrupts += 1
-        self._kernel.send_interrupt(core, Function.RESCHEDULE, tid)
+        kernel.send_interrupt(core, Function.RESCHEDULE, tid)
 
 
 def reschedule(kernel, _lane, row: dict) -> None:
@@ -55,7 +59,7 @@ def reschedule(kernel, _lane, row: dict) -> None:
         kernel.scheduler.arrive(thread.tid)
     elif (
         thread.state is TaskState.WAITING
-        and thread.wait.reason.startswith("futex")
+        and thread.wait.reason.startswith("futex 0x")
         and not kernel.memory.load(thread.descriptor + WAITING, 4)
     ):
         kernel.scheduler.wake(thread, Cause.EVENT)

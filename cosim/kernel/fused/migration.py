@@ -186,7 +186,7 @@ class Migrations:
         thread.activations.append(
             Activation(engine.save(), found["source_core"], record, thread.mask)
         )
-        thread.mask = found["signal_mask"]
+        thread.mask = thread.mask_at_home = found["signal_mask"]
         engine.reset()
         stack = (found["stack_pointer"] - STACK_GAP_BYTES & ~15) - tables.FUNCTION_STACK_BIAS_BYTES
         rule = kernel.isa.linker.THREAD_POINTER_OFFSET

@@ -151,7 +151,8 @@ class FusedProcesses(Processes):
         """A thread made by a thread away from home starts on the node of its maker."""
         kernel = self._kernel
         thread = self._adopt(like.process, tid, task, kernel.scheduler.emptiest())
-        thread.context, thread.mask = context, like.mask
+        thread.context = context
+        thread.mask = thread.mask_at_home = like.mask
         kernel.remote_cpu.count_thread(like.process.space.address, kernel.node_index, 1)
         kernel.migrations.runs_here(thread)
         kernel.scheduler.admit(thread)

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from cosim.broker import Function
 from cosim.kernel import interrupts
 from cosim.kernel.calls.table import Call, signed
-from cosim.kernel.fused.address_space import FusedAddressSpace
+from cosim.kernel.fused import namespaces
+from cosim.kernel.fused.address_space import FusedAddressSpace, translations_moved
 from cosim.kernel.fused.allocator import GlobalAllocator
 from cosim.kernel.fused.delegation import Delegation
 from cosim.kernel.fused.faults import DirectAccess
@@ -33,6 +35,9 @@ HANDLERS: dict[int, Handler] = {
     MessageKind.THREAD_CREATE: lambda kernel, message: kernel.delegation.thread_create(message),
     MessageKind.THREAD_CREATED: lambda kernel, message: kernel.delegation.answered(message),
     MessageKind.THREAD_EXIT: lambda kernel, message: kernel.delegation.thread_exit(message),
+    MessageKind.SIGNAL: namespaces.signal_arrived,
+    MessageKind.MEMORY_REQUEST: lambda kernel, message: kernel.allocator.asked(message),
+    MessageKind.MEMORY_RESPONSE: lambda kernel, message: kernel.allocator.answered(message),
     MessageKind.DRAIN_FRAMES: lambda kernel, _message: kernel.frames.drain_returned(),
 }
 
@@ -75,14 +80,18 @@ class FusedServices(Services):
 
     def prepare(self, kernel: Kernel, settings: Mapping) -> None:
         """Make the parts that the others need."""
+        kernel.translations_moved = partial(translations_moved, kernel)
         kernel.page_policy = self.page_policy()
         kernel.remote_cpu = RemoteCpuDriver(kernel.memory, kernel.frames)
         kernel.remote_pages = RemotePages(kernel)
         kernel.migrations = Migrations(kernel)
+        kernel.namespaces = namespaces.Namespaces(kernel)
         calls = {
             **CALLS,
             "migrate_call": Call(migrate_call, 3),
             "migrate_return": Call(migrate_return, 1),
+            "kill": Call(namespaces.kill, 2),
+            "sethostname": Call(namespaces.set_host_name, 2),
             **self.calls,
         }
         kernel.delegation = Delegation(kernel, calls, bool(settings["futex.direct"]))
@@ -91,9 +100,17 @@ class FusedServices(Services):
     def complete(self, kernel: Kernel, settings: Mapping) -> None:
         """Make the parts that need the others."""
         kernel.messages = Messages(kernel, settings, HANDLERS)
-        kernel.allocator = GlobalAllocator(kernel)
+        kernel.allocator = GlobalAllocator(kernel, settings)
         assert isinstance(kernel.frames, FusedFrames)
         kernel.frames.on_foreign = lambda node: kernel.messages.send(node, MessageKind.DRAIN_FRAMES)
+
+    def host_name(self, kernel: Kernel) -> str:
+        """See Services.host_name."""
+        return kernel.namespaces.host_name()
+
+    def processors(self, kernel: Kernel) -> list[dict[str, Any]]:
+        """See Services.processors."""
+        return kernel.namespaces.processors()
 
     def turn_begins(self, kernel: Kernel, lane) -> None:
         """See Services.turn_begins."""

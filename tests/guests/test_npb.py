@@ -1,0 +1,99 @@
+"""Do the bundled NAS Parallel Benchmarks make the official keys, and notice when they do not?"""
+
+import pytest
+
+from tests.guests.emulation import ISAS, PRETEND, run, spoiled
+
+# log2 of how many keys, and of how many values a key can have
+CLASSES = {"S": (16, 11), "W": (20, 16)}
+ITERATIONS = 10
+WORD = (1 << 64) - 1
+
+
+def expected_checksum(letter):
+    """The checksum of the sorted keys, from the specification alone."""
+    keys_log2, values_log2 = CLASSES[letter]
+    seed, keys = 314159265, []
+    for _ in range(1 << keys_log2):
+        total = 0
+        for _ in range(4):
+            seed = seed * 5**13 % 2**46
+            total += seed
+        keys.append(int(total / 2**46 * 2**values_log2 / 4))
+    for iteration in range(1, ITERATIONS + 1):
+        keys[iteration] = iteration
+        keys[iteration + ITERATIONS] = 2**values_log2 - iteration
+    checksum = 0xCBF29CE484222325
+    for key in sorted(keys):
+        checksum = (checksum ^ key) * 0x100000001B3 & WORD
+    return f"{checksum:016x}"
+
+
+def results(ran):
+    """The table at the end: name to value."""
+    pairs = (line.split("=") for line in ran.lines if " = " in line)
+    return {name.strip(): value.strip() for name, value in pairs}
+
+
+def timeless(ran):
+    """The output without what a clock said."""
+    return [line for line in ran.lines if not line.startswith((" Time", " Mop/s"))]
+
+
+@pytest.mark.parametrize(("letter", "isa"), [("S", "x86_64"), ("S", "aarch64"), ("W", "x86_64")])
+def test_is_passes_the_official_verification(letter, isa):
+    ran = run("is", letter, isa=isa)
+    found = results(ran)
+    assert (ran.status, ran.errors) == (0, "")
+    assert found["Class"] == letter and found["Size"] == str(2 ** CLASSES[letter][0])
+    assert found["Verification"] == "SUCCESSFUL"
+    assert found["Ranked away"] == "0"
+    assert found["Checksum"] == expected_checksum(letter)
+    assert [int(line) for line in ran.lines if line.strip().isdigit()] == [*range(1, 11)]
+
+
+@pytest.mark.needs_qemu
+def test_is_prints_the_same_on_every_isa():
+    first, second = (timeless(run("is", isa=isa)) for isa in ISAS)
+    assert first == second and len(first) > ITERATIONS
+
+
+def test_is_ranks_where_it_is_told():
+    flags = ("-I", str(PRETEND))
+    away = {
+        arguments: results(run("is", *arguments, flags=flags))
+        for arguments in [("S",), ("S", 2), ("S", "home"), ("S", -1), ("S", 0)]
+    }
+    assert [table["Ranked away"] for table in away.values()] == ["10", "10", "0", "0", "0"]
+    assert len({table["Checksum"] for table in away.values()}) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("first_seed = 314159265", "first_seed = 314159267", "Failed partial verification"),
+        ("bucketed[i];\n    for", "bucketed[i];\n    keys[7] = 0;\n    for", "out of sort: 1"),
+    ],
+    ids=["keys", "order"],
+)
+def test_is_notices_what_is_wrong(old, new, complaint, tmp_path):
+    ran = run(spoiled(tmp_path, "is", old, new))
+    assert ran.status == 1
+    assert results(ran)["Verification"] == "UNSUCCESSFUL"
+    assert complaint in ran.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["X"], "usage"),
+        (["SS"], "usage"),
+        (["S", "there"], "usage"),
+        (["S", "-2"], "usage"),
+        (["S", "1", "1"], "usage"),
+        (["S", "3"], "no node 3"),
+    ],
+)
+def test_is_refuses_other_arguments(arguments, message):
+    ran = run("is", *arguments)
+    assert ran.status == 2 and message in ran.errors and not ran.output
