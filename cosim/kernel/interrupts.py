@@ -57,7 +57,7 @@ def send(kernel, target_core: int, function: int, payload: int, acknowledge: boo
     kernel.memory.charge("ipi_send")
     kernel.sends.append({
         "target_core": target_core,
-        "native": kernel.isa.interrupts.encode_send(target_core, int(function)),
+        "native": kernel.own_isa.interrupts.encode_send(target_core, int(function)),
         "function": int(function),
         "sent_ps": kernel.clock.now_ps(),
         "payload": payload,

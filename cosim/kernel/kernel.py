@@ -172,7 +172,10 @@ class Kernel:
         settings, run = configuration["settings"], configuration.get("run", {})
         self.services = services or Services()
         self.calls = {**CALLS, **self.services.calls}
-        self.isa, self.cores, self.release = isa, cores, RELEASE
+        # `isa` is also the form of structures in user memory: a design that runs calls for other
+        # nodes' threads exchanges it meanwhile.  The hardware stays what it is.
+        self.own_isa = self.isa = isa
+        self.cores, self.release = cores, RELEASE
         self.node_name, self.node_index = node["name"], node["index"]
         self.node_rows = configuration["nodes"]
         self.frequency_hz = int(node["frequency_hz"])

@@ -129,6 +129,8 @@ class Machine:
             self._number += 1
             self.interrupts_sent += 1
             target = row["target_core"]
+            said = kernel.own_isa.interrupts.decode_send(row["native"])
+            assert said == (target, row["function"])
             self._interrupts[target].append({
                 "id": self._number, "function": row["function"], "native": 0,
                 "source_core": index, "sent_ps": row["sent_ps"],

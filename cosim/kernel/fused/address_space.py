@@ -135,6 +135,16 @@ class FusedAddressSpace(AddressSpace):
         except PageWait as wait:
             wait.wait.leave()
 
+    def change_protection(self, area: Vma, protection: int) -> None:
+        """See Areas.change_protection."""
+        self.policy.unify(self, area.start, area.end)
+        super().change_protection(area, protection)
+
+    def move(self, start: int, end: int, target: int, length: int) -> int:
+        """See Areas.move."""
+        self.policy.unify(self, start, end)
+        return super().move(start, end, target, length)
+
     # --- what others must know ---
 
     def translations_changed(self, pages: list[int]) -> None:
@@ -156,20 +166,19 @@ class FusedAddressSpace(AddressSpace):
     def detach(self) -> None:
         """Give back what this kernel, not the home, made: its program's pages and its tables."""
         own: list[int] = []
+        home = self.home_table()
         with self.table_lock:
             for area in self.tree.all():
-                for _, slot, found in self.page_table.pages(area.start, area.end):
+                for virtual, slot, found in self.page_table.pages(area.start, area.end):
                     self.page_table.clear(slot)
-                    if self.is_private(area):
+                    place = home.slot(virtual, create=False)
+                    shared = home.read_slot(place) if place else None
+                    if shared is None or shared.physical != found.physical:
                         own.append(found.physical)
             self.remote_cpu.withdraw(self.address, self.node)
         for frame in own:
             self.frames.free(frame)
         self.page_table.destroy()
-
-    def is_private(self, area: Vma) -> bool:
-        """Has this kernel frames of its own in the area?"""
-        return self.policy.is_private(area)
 
     def destroy(self) -> None:
         """See AddressSpace.destroy; other kernels have detached."""

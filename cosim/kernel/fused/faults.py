@@ -7,7 +7,7 @@ The paper, 6.4: the remote kernel walks the home's page table in software.  Thre
 3. an upper level is missing: ask the home by message; it makes the page (counted as replicated,
    as in the paper's Table 3), and the fault is repeated
 
-A policy is an object with `supply`, `is_private` and `counts`; Services exchanges it.
+A policy is a subclass of DirectAccess, or an object with the same methods; Services exchanges it.
 """
 
 from collections import Counter
@@ -34,6 +34,11 @@ class DirectAccess:
     def is_private(self, area: Vma) -> bool:
         """Does every kernel have frames of its own in this area?"""
         return bool(area.flags & AreaFlag.PER_ISA)
+
+    def unify(self, space: "FusedAddressSpace", start: int, end: int) -> None:
+        """Called before pages of [start, end) get other rights or another place: whoever keeps
+        more than one frame of a shared page makes it one again.
+        """
 
     def supply(self, space: "FusedAddressSpace", area: Vma, page: int, *, write: bool) -> bool:
         """Put the page in place; False when its source has none there.  May raise PageWait."""

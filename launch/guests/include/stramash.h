@@ -21,9 +21,6 @@ enum stramash_call {
     STRAMASH_MIGRATE_RETURN = 0x5354008,
 };
 
-/* Answer of STRAMASH_MIGRATE_CALL: the thread is on that node already. */
-enum { STRAMASH_MIGRATE_HERE = 1 };
-
 /* Number of the node that runs this thread, in machine order (x86 0, arm 1 in the pair); -1: not on Stramash. */
 static inline int current_node(void)
 {
@@ -85,7 +82,7 @@ static inline void *migrate_call(int node, void *(*function)(void *), void *argu
     int before = errno;
     long done = syscall(STRAMASH_MIGRATE_CALL, node, stramash_migrated, &call);
 
-    if (done == STRAMASH_MIGRATE_HERE || (done < 0 && errno == ENOSYS)) {
+    if (done < 0 && errno == ENOSYS) {
         errno = before;
         return function(argument);
     }
