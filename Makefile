@@ -26,6 +26,7 @@ long: install  ## seeded random suites with millions of operations
 bench: install  ## simulated instructions per second, beside qemu-user and cachegrind where installed
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.fused
 
 busybox: build/busybox/busybox.arm64  ## Debian's busybox-static of both architectures, for tests/programs
 

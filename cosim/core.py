@@ -70,6 +70,7 @@ class Core:
         self._contended = False
         self._slice_instructions = SLICE_INSTRUCTIONS_FIRST
         self._poll_at = 0.0
+        self.engine_seconds = 0.0  # host time: for people, never for the simulated world
 
     # The clock.
 
@@ -149,14 +150,16 @@ class Core:
         self.writer.inline = plan.inline
         begun = engine.instructions
         instructions = min(plan.instructions, self._slice_instructions)
-        since = time.monotonic()
+        since = time.perf_counter()
         stop = engine.run(
             instruction_limit=begun + instructions,
             record_limit=min(self.writer.written + plan.records, UNLIMITED),
             cycle_limit=cycle_limit if plan.inline else UNLIMITED,
         )
+        seconds = time.perf_counter() - since
+        self.engine_seconds += seconds
         if engine.instructions - begun == self._slice_instructions:
-            self._adapt_slice(time.monotonic() - since)
+            self._adapt_slice(seconds)
         return stop
 
     def _adapt_slice(self, seconds: float) -> None:

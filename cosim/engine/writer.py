@@ -74,6 +74,7 @@ class StreamWriter:
             control[place] for place in (Control.PORT, Control.PORT_ARGUMENT, Control.CORE)
         )
         self._publish_at = PUBLISH_RECORDS
+        self.waiting_seconds = 0.0  # host time spent waiting for the memory system
 
     @property
     def written(self) -> int:
@@ -150,7 +151,7 @@ class StreamWriter:
     def _wait(self, tail: int) -> None:
         """Wait for the memory system to consume `tail` records.  MachineError if it stalls."""
         seen = self._header[Word.TAIL]
-        since = time.monotonic()
+        began = since = time.monotonic()
         while not wait_for_tail(self._header_address, np.uint64(tail), self._yield, SPINS):
             core = self._words[Control.CORE]
             if self._header[Word.STOP]:
@@ -163,3 +164,4 @@ class StreamWriter:
                     f"core {core}: the memory system stopped at record {seen} of {tail}, "
                     f"{STALL_SECONDS_MAX:.0f} s without progress; its log says why"
                 )
+        self.waiting_seconds += time.monotonic() - began
