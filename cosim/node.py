@@ -94,12 +94,12 @@ class Node:
         )  # fmt: skip
         self.turn: dict[str, Any] = {}
         self.now_ps = dict.fromkeys(self.indices, 0)
-        self._alive_at_s = 0.0
+        self._alive_at_s = self._turn_began_s = self.turn_seconds = 0.0
         shell.watch(self.turns)
         shell.answer("load", self._load)
         shell.answer("collect", self._collect)
         shell.answer("dump", self._dump)
-        shell.statistics = self.kernel.statistics
+        shell.statistics = self.statistics
         shell.clock = self._clock
 
     def serve(self) -> None:
@@ -153,11 +153,12 @@ class Node:
 
     def _run_turn(self, message: dict) -> None:
         self.turn = message
-        self._alive_at_s = time.monotonic()
+        self._alive_at_s = self._turn_began_s = time.monotonic()
         core = message["core"]
         result = self.kernel.turn(
             core, message["until_ps"], message["contended"], message["interrupts"], self.poll
         )
+        self.turn_seconds += time.monotonic() - self._turn_began_s
         self.turn = {}
         self.shell.doing = "waiting for a turn"
         self.now_ps[core] = result["now_ps"]
@@ -196,6 +197,15 @@ class Node:
                 }
             )
 
+    def statistics(self) -> dict[str, int]:
+        """The kernel's counters, and where this process's host time went, in us."""
+        engine = sum(core.engine_seconds for core in self.cores)
+        waiting = sum(core.writer.waiting_seconds for core in self.cores)
+        python = max(0.0, self.turn_seconds - engine - waiting)
+        parts = {"engine": engine, "waiting": waiting, "kernel": python}
+        times = {f"host.{self.shell.name}.{part}_us": int(s * 1e6) for part, s in parts.items()}
+        return {**self.kernel.statistics(), **times}
+
     def _clock(self) -> tuple[int, int, int]:
         """(virtual time in ps, instructions, cycles) for displays; settling changes nothing that is
         simulated.
@@ -220,7 +230,7 @@ class Node:
         if (transcript := self.kernel.transcript()) is not None:
             reports["transcript"] = transcript
         return {
-            "statistics": self.kernel.statistics(),
+            "statistics": self.statistics(),
             "registers": self.kernel.register_words(),
             "reports": reports,
         }

@@ -7,7 +7,6 @@ Services.
 """
 
 import importlib
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -211,7 +210,6 @@ class Kernel:
         self.unknown_calls: dict[str, int] = {}
         self.fault_counts = {"read": 0, "write": 0, "execute": 0, "exception": 0}
         self.ignored_interrupts = 0
-        self.turn_seconds = 0.0  # host time: for people, never for the simulated world
         self._path_inodes: dict[str, int] = {}
         self.services.complete(self, settings)
 
@@ -250,7 +248,6 @@ class Kernel:
         """Run one core until `until_ps` (-1: until it sends, blocks or ends); the fields of
         `turned`.
         """
-        began = time.perf_counter()
         lane = self.scheduler.by_core[core_index]
         core = lane.core
         self.sends, self.acknowledges = [], []
@@ -267,7 +264,6 @@ class Kernel:
             now_ps = core.now_ps()
         finally:
             self.memory.core = None
-            self.turn_seconds += time.perf_counter() - began
         return {
             "now_ps": now_ps,
             **self._state(lane),

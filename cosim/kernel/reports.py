@@ -26,7 +26,6 @@ def statistics(kernel) -> dict[str, int]:
     found[f"{name}.processes"] = kernel.processes.made
     found |= dict.fromkeys((f"{name}.{between}" for between in BETWEEN_KERNELS), 0)
     found |= {f"{name}.{k}": v for k, v in kernel.services.statistics(kernel).items()}
-    found |= host_times(kernel)
     for number, core in enumerate(kernel.cores):
         prefix = f"{name}.core{number}"
         found[f"{prefix}.instructions_user"] = core.engine.instructions
@@ -34,15 +33,6 @@ def statistics(kernel) -> dict[str, int]:
         found[f"{prefix}.cycles"] = core.settle()
         found[f"{prefix}.idle_cycles"] = core.idle_cycles
     return found
-
-
-def host_times(kernel) -> dict[str, int]:
-    """Where this node's host time went, in us: nothing simulated depends on it."""
-    engine = sum(core.engine_seconds for core in kernel.cores)
-    waiting = sum(core.writer.waiting_seconds for core in kernel.cores)
-    python = max(0.0, kernel.turn_seconds - engine - waiting)
-    parts = {"engine": engine, "waiting": waiting, "kernel": python}
-    return {f"host.{kernel.node_name}.{part}_us": int(s * 1e6) for part, s in parts.items()}
 
 
 def dump(kernel) -> dict:

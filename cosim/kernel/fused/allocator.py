@@ -75,10 +75,10 @@ class GlobalAllocator:
 
     def _keep(self, count: int) -> None:
         """Leave all but the first `count` blocks to whoever asks first; 0: keep all."""
-        for row in self._frames.online_rows[count or NEVER :]:
-            block = self._frames.blocks[row]
-            if self._free_in(block) == block.capacity:
-                self._hand_over(block, NOBODY)
+        if not count:
+            return
+        blocks = [self._frames.blocks[row] for row in self._frames.online_rows[count:]]
+        self._hand_over([block for block in blocks if self._free_in(block) == block.capacity])
 
     def _free_in(self, block: Block) -> int:
         return self._memory.load(block.row + FREE)
@@ -232,10 +232,11 @@ class GlobalAllocator:
         self._set_limit()
         return done
 
-    def _hand_over(self, block: Block, owner: int) -> None:
-        """As _evict, for a block in which nothing is in use."""
-        self._frames.start_eviction(block)
-        self._frames.offline(block, owner)
+    def _hand_over(self, blocks: list[Block]) -> None:
+        """Leave own blocks in which nothing is in use to whoever asks first."""
+        self._frames.start_eviction(*blocks)
+        for block in blocks:
+            self._frames.offline(block, NOBODY)
         self._set_limit()
 
     def _look_for_empty(self) -> None:
@@ -254,7 +255,7 @@ class GlobalAllocator:
             missing = max(block.capacity - self._free_in(block), excess // 100 + 1)
             if missing <= 0:
                 self._gained.remove(block)
-                self._hand_over(block, NOBODY)
+                self._hand_over([block])
                 self._counts["blocks.returned"] += 1
             else:
                 earliest = min(earliest, missing)

@@ -46,9 +46,8 @@ from cosim.units import PAGE_SHIFT, align_up
 RETURNED, RETURNED_LOCK = DIRECTORY.offset("returned"), DIRECTORY.offset("returned_lock")
 OWNER = BLOCK.offset("owner")  # with the state behind it one word: see owned
 NOBODY = 0xFFFF_FFFF
-HOME_RESERVE = (
-    16  # one frame in so many of the home block is kept from pages while others have room
-)
+# One frame in so many of the home block is kept from pages while other blocks have room.
+HOME_RESERVE = 16
 
 
 def owned(node: int, state: int) -> int:
@@ -102,8 +101,9 @@ class FusedFrames(FrameAllocator):
         """Allocate from these BLOCK rows: structures from the own table's rows in their order, then
         from gained ones; pages from those beside the home block first.
         """
-        gained = sorted(row for row in rows if row not in self._own)
-        self.online_rows = [row for row in self._own if row in rows] + gained
+        usable = set(rows)
+        gained = sorted(usable.difference(self._own))
+        self.online_rows = [row for row in self._own if row in usable] + gained
         near = [row for row in self.online_rows if row in self._near]
         far = [row for row in self.online_rows[1:] if row not in self._near]
         self._page_rows = [*near, self.home, *far]
@@ -230,13 +230,15 @@ class FusedFrames(FrameAllocator):
         self._empty(block)
         self._enter(block)
 
-    def start_eviction(self, block: Block) -> None:
-        """No new frames from an online block that is not the home block."""
-        self._memory.charge("frame_offline", block.frames)
+    def start_eviction(self, *blocks: Block) -> None:
+        """No new frames from these online blocks; the home block is not among them."""
+        self._memory.charge("frame_offline", sum(block.frames for block in blocks))
+        gone = {block.row for block in blocks}
         with self.lock:
-            self._memory.store(block.row + STATE, BlockState.EVICTING, 4)
-            self._count(-block.capacity)
-            self._arrange([row for row in self.online_rows if row != block.row])
+            for block in blocks:
+                self._memory.store(block.row + STATE, BlockState.EVICTING, 4)
+            self._count(-sum(block.capacity for block in blocks))
+            self._arrange([row for row in self.online_rows if row not in gone])
 
     def stop_eviction(self, block: Block) -> None:
         """Some frames could not be moved: allocate from the block again."""
