@@ -284,7 +284,7 @@ class AddressSpace(Areas, UserCopies):
         if (
             counted
             and not area.flags & AreaFlag.NO_RESERVE
-            and length > self.frames.total * PAGE_BYTES
+            and length > self.frames.attainable * PAGE_BYTES
         ):
             raise KernelError(Errno.ENOMEM, f"{length:#x} bytes are more than the node's memory")
 

@@ -8,10 +8,11 @@ import subprocess
 import pytest
 
 from cosim.errors import InputError
-from launch import build, instantiation
+from launch import build, designs, instantiation
 from launch.machine import Machine, _job
 from launch.system import load
 
+VANILLA = designs.find("vanilla")
 ISAS = {"x86_64": "EM_X86_64", "aarch64": "EM_AARCH64"}
 EMULATORS = {"x86_64": "qemu-x86_64", "aarch64": "qemu-aarch64"}
 
@@ -114,9 +115,9 @@ def test_a_program_that_does_not_exist_is_suggested(name, message):
 
 def test_placement_follows_the_program():
     arm = str(build.build("hello", "aarch64"))
-    assert [p.node for p in instantiation.place(load(), "hello")] == ["x86"]
-    assert [p.node for p in instantiation.place(load(), arm)] == ["arm"]
-    both = instantiation.place(load(), "hello", ["arm", "x86"], ["a"])
+    assert [p.node for p in instantiation.place(load(), VANILLA, "hello")] == ["x86"]
+    assert [p.node for p in instantiation.place(load(), VANILLA, arm)] == ["arm"]
+    both = instantiation.place(load(), VANILLA, "hello", ["arm", "x86"], ["a"])
     assert [(p.node, p.row()["argv"]) for p in both] == [
         ("arm", ["hello", "a"]),
         ("x86", ["hello", "a"]),
@@ -126,7 +127,7 @@ def test_placement_follows_the_program():
 def test_a_program_without_a_node_for_it_is_refused():
     arm = str(build.build("hello", "aarch64"))
     with pytest.raises(InputError, match="built for EM_AARCH64, but this machine has x86_64"):
-        instantiation.place(load("twins"), arm)
+        instantiation.place(load("twins"), VANILLA, arm)
 
 
 @pytest.mark.parametrize(
