@@ -52,6 +52,7 @@ FOLDER_PREFIX = "stramash-"  # only folders of this name are ever removed
 POLL_SECONDS = 0.05  # control messages wait at most this long while turns follow each other
 PROGRESS_SECONDS = 0.25  # telemetry at most this often
 LINGER_SECONDS = 1.0
+LAST_WORDS_SECONDS = 3.0  # at most, for the message that says why a process failed
 SIGN_OF_LIFE_MS = 500  # an idle component wakes this often to say that it lives
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 REPORTED_CLASSES = {
@@ -339,6 +340,10 @@ def _report(shell: Shell, error: BaseException) -> None:
     if os.environ.get(DEBUG_VARIABLE) == "1":
         traceback.print_exception(error)
     name = type(error).__name__
+    if not shell.configuration:
+        # A message of a process that ends before it is welcomed may be lost with its connection
+        # (4 of 14 times on a loaded host); the supervisor also reads the last line of our stderr.
+        print(one_line(error), file=sys.stderr, flush=True)
     try:
         shell.send(
             {
@@ -411,7 +416,8 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(error, file=sys.stderr)
         return ChildExit.FAILED
-    end_all(Limits().flush_s)
+    # Who fails early may not even be connected yet, on a loaded host.
+    end_all(Limits().flush_s if code == ChildExit.OK else LAST_WORDS_SECONDS)
     if code == ChildExit.FAILED and not role.native:
         linger(given.lifeline)
     return code
