@@ -95,6 +95,7 @@ class Process:
     images: dict[str, str] = field(default_factory=dict)
     layout: Any = None
     introduced: set[int] = field(default_factory=set)  # nodes that were told of it
+    vfork_parent: tuple[int, int] | None = None  # node and thread that wait, away from home
 
 
 @dataclass(eq=False)

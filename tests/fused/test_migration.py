@@ -331,3 +331,53 @@ def test_a_program_of_one_isa_stays_at_home(build):
     machine.kernels[0].load({"name": "p", "path": str(path), "argv": ["p"]})
     (ended,) = machine.run()
     assert ended["status"] == 4
+
+
+CHILDREN = r"""
+#include <errno.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static void *spawn(void *given)
+{
+    char *words[] = { "again", "child", 0 }, *nothing[] = { 0 };
+    int status;
+    pid_t pid = 0;
+    printf("spawn %d\n", posix_spawn(&pid, "/proc/self/exe", 0, 0, words, nothing));
+    printf("space %d\n", pid > getpid() && pid >> 16 == getpid() >> 16);
+    printf("wait %d\n", waitpid(pid, &status, 0) == pid);
+    printf("status %d\n", WEXITSTATUS(status));
+    printf("missing %d\n", posix_spawn(&pid, "/missing", 0, 0, words, nothing) == ENOENT);
+    printf("none %d\n", wait(&status) == -1 && errno == ECHILD);
+    printf("node %d\n", current_node() == *(int *)given);
+    if (vfork() == 0)
+        _exit(0);
+    return 0;
+}
+int main(int count, char **words)
+{
+    int other = !current_node();
+    setvbuf(stdout, 0, _IONBF, 0);
+    if (count > 1) {
+        printf("child %s of home %d\n", words[1], other);
+        return 9;
+    }
+    migrate_call(other, spawn, &other);
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("home", (0, 1))
+def test_a_child_made_away_from_home_is_of_the_same_space(home, build):
+    ended, output, machine = run(build(CHILDREN), ISAS, home)
+    assert ended["status"] == 0, ended
+    assert output.splitlines() == [
+        f"child child of home {1 - home}", "spawn 0", "space 1", "wait 1", "status 9", "missing 1",
+        "none 1", "node 1",
+    ]  # fmt: skip
+    for kernel in machine.kernels:
+        assert not kernel.tasks.by_tid and not kernel.processes.away

@@ -25,6 +25,8 @@ from cosim.kernel.calls.thread import (
     CLONE_PARENT_SETTID,
     CLONE_SETTLS,
     CLONE_THREAD,
+    CLONE_VFORK,
+    CLONE_VM,
 )
 from cosim.kernel.errno import Errno, KernelError
 from cosim.kernel.fused.messages import MessageKind
@@ -69,9 +71,9 @@ class Delegation:
         """The system calls, each deciding by the thread where it runs."""
         special: dict[str, Callable] = {
             "exit": self._exit, "exit_group": self._exit_group, "clone": self._clone,
-            "mmap": self._mmap, "rt_sigprocmask": self._mask_signals, "vfork": self._refused,
+            "mmap": self._mmap, "rt_sigprocmask": self._mask_signals, "vfork": self._vfork,
             "clone3": self._refused,
-            "execve": self._refused, "execveat": self._refused, "fork": self._refused,
+            "execve": self._execve, "execveat": self._refused, "fork": self._refused,
         }  # fmt: skip
         return {
             name: Call(self._chooser(name, call.function, special.get(name)), call.arguments)
@@ -150,14 +152,21 @@ class Delegation:
         kernel.processes.end(thread.process, status & 0xFF, 0)
 
     def _clone(self, kernel, thread, flags, stack, parent_tid, fourth, fifth) -> int:
-        """pthread_create: the home makes the thread known, then it starts here."""
+        """pthread_create, posix_spawn: the home makes the thread or process known, then its first
+        thread starts here.
+        """
         flags &= 0xFFFF_FFFF
-        if not flags & CLONE_THREAD:
-            raise KernelError(Errno.ENOSYS, "a process begins at home; call this before migrating")
         calls = kernel.isa.system_calls
         last = {3: fourth, 4: fifth}
         child_tid = last[calls.CLONE_CHILD_TID_ARGUMENT]
         pointer = last[calls.CLONE_THREAD_POINTER_ARGUMENT]
+        changes = {kernel.isa.traps.SYSTEM_CALL_RESULT: 0}
+        if stack:
+            changes["sp"] = stack
+        if flags & CLONE_SETTLS:
+            changes["thread_pointer"] = pointer
+        if not flags & CLONE_THREAD:
+            return self._make_process(thread, flags, changes)
         cleared = child_tid if flags & CLONE_CHILD_CLEARTID else 0
         words = (thread.tid, cleared, thread.mask)
         kernel.messages.send(thread.process.home, MessageKind.THREAD_CREATE, words)
@@ -169,21 +178,39 @@ class Delegation:
                 space.write_word(parent_tid, tid, 4)
             if flags & CLONE_CHILD_SETTID:
                 space.write_word(child_tid, tid, 4)
-            engine = thread.lane.core.engine
-            changes = {kernel.isa.traps.SYSTEM_CALL_RESULT: 0}
-            if stack:
-                changes["sp"] = stack
-            if flags & CLONE_SETTLS:
-                changes["thread_pointer"] = pointer
-            before = {name: engine.read(name) for name in changes}
-            for name, value in changes.items():
-                engine.write(name, value)
-            kernel.processes.start_here(thread, tid, task, engine.save())
-            for name, value in before.items():
-                engine.write(name, value)
+            kernel.processes.start_here(thread, thread.process, tid, task, changes)
             return tid
 
         raise Block(self._wait(thread, "a thread id from home", start))
+
+    def _vfork(self, kernel, thread) -> int:
+        changes = {kernel.isa.traps.SYSTEM_CALL_RESULT: 0}
+        return self._make_process(thread, CLONE_VM | CLONE_VFORK, changes)
+
+    def _make_process(self, thread, flags: int, changes: dict[str, int]) -> int:
+        """vfork: the child is a process of the same home, and starts on this node; the caller
+        stands still until the child has its own image, which runs at home, or has ended.
+        """
+        kernel = self._kernel
+        if flags & (CLONE_VM | CLONE_VFORK) != CLONE_VM | CLONE_VFORK:
+            raise KernelError(Errno.ENOSYS, "fork: address spaces are not copied")
+        kernel.messages.send(
+            thread.process.home, MessageKind.CHILD_CREATE, (thread.tid, thread.mask)
+        )
+
+        def start(answer: tuple) -> int:
+            pid, task = answer[:2]
+            child = kernel.processes.take_child_in(thread.process, pid)
+            kernel.processes.start_here(thread, child, pid, task, changes)
+            raise Block(self._wait(thread, f"vfork of {pid}"))
+
+        raise Block(self._wait(thread, "a process id from home", start))
+
+    def _execve(self, kernel, thread, *arguments: int) -> int:
+        """Only what vfork made has a new image; it leaves this node for its home."""
+        if not thread.process.borrowed:
+            raise KernelError(Errno.ENOSYS, "execve: a process changes its image at home")
+        return self.ask(thread, "execve", arguments)
 
     # --- at home ---
 
@@ -203,8 +230,27 @@ class Delegation:
             thread.mask = mask
             return call.function(kernel, thread, *arguments[: call.arguments])
 
-        thread.inbox.append(lambda: self._serve(thread, message.source, isa, work))
+        serve = self._execute if name == "execve" else self._serve
+        thread.inbox.append(lambda: serve(thread, message.source, isa, work))
         kernel.scheduler.wake(thread, Cause.EVENT)
+
+    def _execute(self, thread, node: int, isa, work: Callable[[], int | None]) -> None:
+        """execve of a process that vfork made away from home: from now on it is here."""
+        kernel = self._kernel
+        before = thread.process.space.address
+
+        def refused(error: KernelError) -> int:
+            raise error
+
+        try:
+            work()
+        except KernelError as error:
+            failure = error
+            self._serve(thread, node, isa, lambda: refused(failure))
+        kernel.remote_cpu.count_thread(before, node, -1)
+        kernel.remote_cpu.count_thread(thread.process.space.address, kernel.node_index, 1)
+        kernel.migrations.runs_here(thread)
+        kernel.messages.send(node, MessageKind.THREAD_ENDS, (thread.tid,))
 
     def _serve(self, thread, node: int, isa, work: Callable[[], int | None]) -> None:
         """Run `work` in the name of the thread, send its result, and go back to being away."""
@@ -244,6 +290,20 @@ class Delegation:
         thread.clear_child_tid, thread.mask = cleared, mask
         words = (tid, thread.tid, thread.descriptor)
         kernel.messages.send(message.source, MessageKind.THREAD_CREATED, words)
+
+    def child_create(self, message: Message) -> None:
+        """CHILD_CREATE: a thread away from home makes a process, whose thread starts there."""
+        kernel = self._kernel
+        tid, mask = message.words[:2]
+        parent = kernel.tasks.by_tid.get(tid)
+        if parent is None:
+            return
+        child = kernel.processes.make_child(parent.process)
+        child.vfork_parent = (message.source, tid)
+        thread = kernel.processes.make_away(child, parent, message.source, child.pid)
+        thread.mask = mask
+        words = (tid, child.pid, thread.descriptor)
+        kernel.messages.send(message.source, MessageKind.CHILD_CREATED, words)
 
     def thread_exit(self, message: Message) -> None:
         """THREAD_EXIT: a thread ended on another node."""

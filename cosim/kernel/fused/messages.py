@@ -38,6 +38,8 @@ class MessageKind(IntEnum):
     DRAIN_FRAMES = 13  # returned frames wait
     MEMORY_REQUEST = 14  # a kernel under pressure wants a block
     MEMORY_RESPONSE = 15
+    CHILD_CREATE = 17  # a thread away from home makes a process (vfork)
+    CHILD_CREATED = 18
     SIGNAL = 16  # a signal for a process of the receiver
 
 

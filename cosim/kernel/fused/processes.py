@@ -24,6 +24,7 @@ from cosim.kernel.errno import KernelError
 from cosim.kernel.fused.messages import MessageKind
 from cosim.kernel.fused.rings import DATA_BYTES_MAX, Message
 from cosim.kernel.layout import AreaFlag, AreaKind
+from cosim.kernel.mapping import SIGKILL
 from cosim.kernel.processes import Processes
 from cosim.kernel.task import Process, TaskState, Thread
 from cosim.kernel.vma import Vma
@@ -147,15 +148,34 @@ class FusedProcesses(Processes):
         lane.threads += 1
         return thread
 
-    def start_here(self, like: Thread, tid: int, task: int, context: object) -> None:
-        """A thread made by a thread away from home starts on the node of its maker."""
+    def start_here(
+        self, like: Thread, process: Process, tid: int, task: int, changes: dict[str, int]
+    ) -> None:
+        """A thread made by a thread away from home starts on the node of its maker, with its
+        registers but for `changes`.
+        """
         kernel = self._kernel
-        thread = self._adopt(like.process, tid, task, kernel.scheduler.emptiest())
-        thread.context = context
+        engine = like.lane.core.engine
+        before = {name: engine.read(name) for name in changes}
+        for name, value in changes.items():
+            engine.write(name, value)
+        thread = self._adopt(process, tid, task, kernel.scheduler.emptiest())
+        thread.context = engine.save()
+        for name, value in before.items():
+            engine.write(name, value)
         thread.mask = thread.mask_at_home = like.mask
-        kernel.remote_cpu.count_thread(like.process.space.address, kernel.node_index, 1)
+        kernel.remote_cpu.count_thread(process.space.address, kernel.node_index, 1)
         kernel.migrations.runs_here(thread)
         kernel.scheduler.admit(thread)
+
+    def take_child_in(self, parent: Process, pid: int) -> Process:
+        """On another node: a process that a thread there makes by vfork, in its parent's memory."""
+        child = Process(
+            pid, parent.name, parent.space, None, image=parent.image, home=parent.home,
+            borrowed=True,
+        )  # fmt: skip
+        self.away[pid] = child
+        return child
 
     def _adopt(self, process: Process, tid: int, task: int, lane) -> Thread:
         thread = Thread(tid, process, task, lane, name=process.name, migrated=True)
@@ -163,10 +183,12 @@ class FusedProcesses(Processes):
         self._kernel.tasks.by_tid[tid] = thread
         return thread
 
-    def make_away(self, process: Process, like: Thread, node: int) -> Thread:
+    def make_away(
+        self, process: Process, like: Thread, node: int, tid: int | None = None
+    ) -> Thread:
         """At home: a thread that runs on another node from the start."""
         kernel = self._kernel
-        thread = self.make_thread(process, like, None)
+        thread = super().make_thread(process, like, tid)  # it does not count here
         reason = f"its own work on node {node}"
         thread.wait = kernel.migrations.wait_away(thread, reason).wait
         thread.migrated = True
@@ -189,7 +211,19 @@ class FusedProcesses(Processes):
         kernel = self._kernel
         kernel.scheduler.forget(thread)
         del kernel.tasks.by_tid[thread.tid]
-        thread.process.threads.remove(thread)
+        process = thread.process
+        process.threads.remove(thread)
+        if process.borrowed and not process.threads:
+            self.away.pop(process.pid, None)
+            self.ended.add(process.pid)
+
+    def _give_back(self, process: Process) -> None:
+        """See Processes._give_back; the parent may wait on another node."""
+        if process.borrowed and process.vfork_parent is not None:
+            node, tid = process.vfork_parent
+            words = (tid, process.pid)
+            self._kernel.messages.send(node, MessageKind.SYSTEM_CALL_RESULT, words)
+        super()._give_back(process)
 
     def end_thread(self, thread: Thread, status: int) -> None:
         """See Processes.end_thread."""
@@ -223,6 +257,9 @@ class FusedProcesses(Processes):
         for thread in process.threads:
             wait = Wait("the end of its process on other nodes", lambda _cause: None, killable=True)
             kernel.scheduler.park(thread, wait)
+        for child in tuple(process.children):
+            if child.borrowed:  # it runs in the memory that goes
+                super().end(child, 0, SIGKILL)
         self.ended.add(process.pid)
         self._left[process.pid] = (set(others), (process, status, signal, report))
         for node in others:
@@ -258,8 +295,10 @@ class FusedProcesses(Processes):
         self.ended.add(pid)
         process = self.away.pop(pid, None)
         if process is not None:
-            for thread in tuple(process.threads):
-                self.forget_thread(thread)
+            for other in [process, *self.away.values()]:
+                if other.space is process.space:
+                    for thread in tuple(other.threads):
+                        self.forget_thread(thread)
             for lane in kernel.scheduler.lanes:
                 if lane.loaded_space is process.space:
                     lane.loaded_space = None

@@ -34,6 +34,8 @@ HANDLERS: dict[int, Handler] = {
     MessageKind.SYSTEM_CALL_RESULT: lambda kernel, message: kernel.delegation.answered(message),
     MessageKind.THREAD_CREATE: lambda kernel, message: kernel.delegation.thread_create(message),
     MessageKind.THREAD_CREATED: lambda kernel, message: kernel.delegation.answered(message),
+    MessageKind.CHILD_CREATE: lambda kernel, message: kernel.delegation.child_create(message),
+    MessageKind.CHILD_CREATED: lambda kernel, message: kernel.delegation.answered(message),
     MessageKind.THREAD_EXIT: lambda kernel, message: kernel.delegation.thread_exit(message),
     MessageKind.SIGNAL: namespaces.signal_arrived,
     MessageKind.MEMORY_REQUEST: lambda kernel, message: kernel.allocator.asked(message),
