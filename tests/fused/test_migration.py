@@ -381,3 +381,49 @@ def test_a_child_made_away_from_home_is_of_the_same_space(home, build):
     ]  # fmt: skip
     for kernel in machine.kernels:
         assert not kernel.tasks.by_tid and not kernel.processes.away
+
+
+def test_the_break_and_the_list_of_cpus_are_one(build):
+    source = r"""
+    #include <sched.h>
+    #include <stdio.h>
+    #include <string.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+    static char *begin;
+    static void *grow(void *by)
+    {
+        char *end = (char *)syscall(SYS_brk, 0);
+        char *now = (char *)syscall(SYS_brk, end + (long)by);
+        if (now > end)
+            memset(end, current_node() + 1, (long)by);
+        return now;
+    }
+    static void *cpus(void *given)
+    {
+        char text[8192];
+        FILE *file = fopen("/proc/cpuinfo", "r");
+        long found = 0;
+        long set[16];
+        while (fgets(text, sizeof text, file))
+            found += !strncmp(text, "processor", 9);
+        fclose(file);
+        syscall(SYS_sched_getaffinity, 0, sizeof set, set);
+        return (void *)(found * 10 + __builtin_popcountl(set[0]));
+    }
+    int main(void)
+    {
+        begin = (char *)syscall(SYS_brk, 0);
+        grow((void *)20000);
+        migrate_call(1, grow, (void *)30000);
+        grow((void *)10000);
+        printf("%d%d%d\n", begin[100], begin[49999], begin[50001]);
+        char *end = migrate_call(1, grow, (void *)-40000L);
+        printf("%ld %d\n", (long)(end - begin), begin[100]);
+        printf("%ld %ld\n", (long)cpus(0), (long)migrate_call(1, cpus, 0));
+        return 0;
+    }
+    """
+    ended, output, _ = run(build(source), cores=2)
+    assert ended["status"] == 0, ended
+    assert output == "121\n20000 1\n44 44\n"
