@@ -6,11 +6,14 @@ a third party can add one.  A module is imported when it is first asked for: lin
 no trap table.
 """
 
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
 from dataclasses import dataclass
 from types import ModuleType
+
+from elftools.elf.enums import ENUM_E_MACHINE
 
 from cosim.errors import InputError, suggest
 
@@ -32,6 +35,11 @@ class Isa:
     node_name: str
     elf_machine: str
     package: str
+
+    @property
+    def machine(self) -> int:
+        """Its ELF machine number: what kernels call it in structures that they share."""
+        return ENUM_E_MACHINE[self.elf_machine]
 
     def _module(self, name: str) -> ModuleType:
         return importlib.import_module(f"{self.package}.{name}")
@@ -94,3 +102,13 @@ def find(name: str) -> Isa:
         )
     module, _, attribute = targets[name].partition(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+@functools.cache  # asked for with every message and page table; looking packages up takes long
+def of_machine(machine: int) -> Isa:
+    """The ISA with this ELF machine number.  InputError when there is none."""
+    for name in known():
+        isa = find(name)
+        if isa.machine == machine:
+            return isa
+    raise InputError(f"no instruction set here has ELF machine number {machine}")

@@ -76,12 +76,13 @@ def place(
     Without `on`: C goes to the first node, an ELF to the first node of its instruction set.
     Raises InputError for unknown nodes, programs that do not exist, compile or fit the node.
     """
-    nodes = [system.node(name) for name in on] or [_default_node(system, find(program))]
-    name = find(program).stem
-    images = _images(system, find(program)) if design.migrates else {}
+    named = [system.node(name) for name in on]
+    path = find(program)
+    nodes = named or [_default_node(system, path)]
+    images = _images(system, path) if design.migrates else {}
     return [
         Program(
-            name,
+            path.stem,
             images.get(node.isa) or build(program, node.isa),
             node.name,
             tuple(arguments),
@@ -98,12 +99,11 @@ def _images(system: System, path: Path) -> dict[str, Path]:
     An ELF of a multi-ISA program brings its siblings: the files beside it that are called the same
     but for the instruction set.
     """
-    isas = list(dict.fromkeys(node.isa for node in system.nodes))
     if is_source(path):
-        return multi_isa.build(path, isas)
+        return multi_isa.build(path, system.isas)
     if multi_isa.layout_of(path) is None:
         return {}
-    images = {isa: path.with_name(f"{path.stem}.{isa}") for isa in isas}
+    images = {isa: path.with_name(f"{path.stem}.{isa}") for isa in system.isas}
     for isa, image in images.items():
         if not image.is_file():
             raise InputError(

@@ -161,7 +161,7 @@ class Machine:
 
     def build(self, program: str | Path, flags: Sequence[str] = ()) -> dict[str, Path]:
         """The ELF of a C program for every node of the machine, by node name."""
-        isas = list(dict.fromkeys(node.isa for node in self.system.nodes))
+        isas = self.system.isas
         if self.simulation.design.migrates:
             images = multi_isa.build(find(str(program)), isas, flags)
             return {node.name: images[node.isa] for node in self.system.nodes}

@@ -36,9 +36,9 @@ class Counters:
         """Hit rate of a private level."""
         return rate(self.core(f"{level}.hits"), self.core(f"{level}.accesses"))
 
-    def snoops(self, kind: str) -> str:
+    def both(self, prefix: str) -> str:
         """Sent and received."""
-        return f"{self.own(f'snoops.{kind}.sent'):,} / {self.own(f'snoops.{kind}.received'):,}"
+        return f"{self.own(f'{prefix}.sent'):,} / {self.own(f'{prefix}.received'):,}"
 
 
 class Line(NamedTuple):
@@ -70,20 +70,12 @@ LINES = (
         "memory, local / remote",
         lambda c: f"{c.own('memory.local'):,} / {c.own('memory.remote'):,}",
     ),
-    Line("snoop data, sent / received", lambda c: c.snoops("data")),
-    Line("snoop invalidate, sent / received", lambda c: c.snoops("invalidate")),
-    Line("back-invalidate, sent / received", lambda c: c.snoops("back_invalidate")),
-    Line("IPIs, sent / received", lambda c: f"{c.own('ipi.sent'):,} / {c.own('ipi.received'):,}"),
-    Line(
-        "threads migrated, sent / received",
-        lambda c: f"{c.own('migrations.sent'):,} / {c.own('migrations.received'):,}",
-        True,
-    ),
-    Line(
-        "messages, sent / received",
-        lambda c: f"{c.own('messages.sent'):,} / {c.own('messages.received'):,}",
-        True,
-    ),
+    Line("snoop data, sent / received", lambda c: c.both("snoops.data")),
+    Line("snoop invalidate, sent / received", lambda c: c.both("snoops.invalidate")),
+    Line("back-invalidate, sent / received", lambda c: c.both("snoops.back_invalidate")),
+    Line("IPIs, sent / received", lambda c: c.both("ipi")),
+    Line("threads migrated, sent / received", lambda c: c.both("migrations"), True),
+    Line("messages, sent / received", lambda c: c.both("messages"), True),
     Line(
         "pages mapped / allocated remotely / replicated",
         lambda c: (

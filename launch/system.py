@@ -67,6 +67,11 @@ class System:
         """Node names in machine order."""
         return [node.name for node in self.nodes]
 
+    @property
+    def isas(self) -> list[str]:
+        """Instruction sets, each once, in the order of the nodes."""
+        return list(dict.fromkeys(node.isa for node in self.nodes))
+
     def node(self, name: str) -> Node:
         """The node called `name`, or InputError with a suggestion."""
         for node in self.nodes:

@@ -12,8 +12,6 @@ one shared file.
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from elftools.elf.enums import ENUM_E_MACHINE
-
 from cosim.engine.interface import Access
 from cosim.isa import Isa
 from cosim.kernel import page_faults
@@ -88,7 +86,7 @@ class AddressSpace(Areas, UserCopies):
         self._slab.add(address + ADDRESS_SPACE.size, address + PAGE_BYTES)
         self._set("table_root", self.page_table.root)
         self._set("table_levels", kernel.levels)
-        self._set("machine", ENUM_E_MACHINE[kernel.isa.elf_machine])
+        self._set("machine", kernel.isa.machine)
         self._set("node", kernel.node_index)
         self.forget_search()
         self._enter_list()
@@ -485,6 +483,7 @@ class AddressSpace(Areas, UserCopies):
         """Tell everyone who caches translations that those of `pages` were reduced or replaced."""
         if not pages:
             return
+        pages = list(dict.fromkeys(pages))  # several kernels' tables may have had it
         few: Iterable[int | None] = pages if len(pages) <= FLUSH_PAGES_MAX else (None,)
         for page in few:
             self.memory.charge("tlb_flush")

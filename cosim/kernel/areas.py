@@ -67,7 +67,7 @@ class Areas(ABC):
 
     @abstractmethod
     def translations_changed(self, pages: list[int]) -> None:
-        """Translations of these pages were reduced or replaced."""
+        """Translations of these pages were reduced or replaced; a page may be named repeatedly."""
 
     def tables(self) -> list[PageTable]:
         """The page tables of every kernel that has some for this address space, the own first."""
@@ -207,7 +207,7 @@ class Areas(ABC):
                     table.clear(slot)
                     pages.append(virtual)
                     physical.append(found.physical)
-        self.translations_changed(list(dict.fromkeys(pages)))
+        self.translations_changed(pages)
         if area.kind != AreaKind.WINDOW:
             for frame in dict.fromkeys(physical):
                 self.frames.free(frame)
@@ -225,7 +225,7 @@ class Areas(ABC):
                     changed = bool(found.protection & PROT_WRITE)
                     table.write_slot(slot, found.physical, page_rights(area, changed=changed))
                     pages.append(virtual)
-        self.translations_changed(list(dict.fromkeys(pages)))
+        self.translations_changed(pages)
 
     def write_back(self, area: Vma, start: int, end: int) -> None:
         """Write the changed pages of a shared file area to the file; they count as unchanged
@@ -248,7 +248,7 @@ class Areas(ABC):
                     source.write_at(offset, self.memory.read(found.physical, length))
                 table.write_slot(slot, found.physical, page_rights(area, changed=False))
                 pages.append(virtual)
-        self.translations_changed(list(dict.fromkeys(pages)))
+        self.translations_changed(pages)
 
     def move(self, start: int, end: int, target: int, length: int) -> int:
         """Move [start, end), part of one area, to `length` free bytes at `target`, which is

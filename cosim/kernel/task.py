@@ -24,7 +24,7 @@ FIRST_PID = 100  # below it Linux has its own daemons; programs give pid 1 a mea
 TASK = Structure("TASK", 192, "task descriptor: one per thread, in a list per node", (
     Field("tid",             0, 4, "thread id, unique in the machine"),
     Field("tgid",            4, 4, "thread id of the process's first thread"),
-    Field("node",            8, 4, "node whose kernel made it"),
+    Field("node",            8, 4, "node it runs on"),
     Field("state",          12, 4, "TaskState"),
     Field("exit_code",      16, 4, "exit status, or 128 + signal"),
     Field("core",           20, 4, "machine-wide number of the core it runs on"),

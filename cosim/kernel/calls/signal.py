@@ -25,7 +25,8 @@ SET_BYTES = 8
 STACK = struct.Struct("<QIxxxxQ")
 
 
-def _number(number: int, *, zero: bool = False) -> int:
+def signal_number(number: int, *, zero: bool = False) -> int:
+    """A signal's number as a call gets it.  KernelError(EINVAL) when there is none such."""
     number = signed(number)
     if not (0 if zero else 1) <= number <= SIGNALS_MAX:
         raise KernelError(Errno.EINVAL, f"signal {number}")
@@ -39,7 +40,7 @@ def _set_size(size: int) -> None:
 
 def rt_sigaction(kernel, thread, number: int, new: int, old: int, size: int) -> int:
     """rt_sigaction(2)."""
-    number = _number(number)
+    number = signal_number(number)
     _set_size(size)
     process = thread.process
     tables = kernel.isa.signals
@@ -165,7 +166,7 @@ def sigaltstack(kernel, thread, new: int, old: int) -> int:
 
 def kill(kernel, thread, pid: int, number: int) -> int:
     """kill(2): one process, or with 0 and -1 every process of this node."""
-    pid, number = signed(pid), _number(number, zero=True)
+    pid, number = signed(pid), signal_number(number, zero=True)
     if pid > 0:
         if pid not in kernel.tasks.processes:
             raise KernelError(Errno.ESRCH, f"process {pid}")
@@ -181,7 +182,7 @@ def kill(kernel, thread, pid: int, number: int) -> int:
 
 def tgkill(kernel, thread, group: int, tid: int, number: int) -> int:
     """tgkill(2)."""
-    group, tid, number = signed(group), signed(tid), _number(number, zero=True)
+    group, tid, number = signed(group), signed(tid), signal_number(number, zero=True)
     target = kernel.tasks.by_tid.get(tid)
     if target is None or (group > 0 and target.process.pid != group):
         raise KernelError(Errno.ESRCH, f"thread {tid}")
@@ -198,7 +199,7 @@ def tkill(kernel, thread, tid: int, number: int) -> int:
 
 def rt_sigqueueinfo(kernel, thread, pid: int, number: int, info: int) -> int:
     """rt_sigqueueinfo(2)."""
-    pid, number = signed(pid), _number(number)
+    pid, number = signed(pid), signal_number(number)
     if pid not in kernel.tasks.processes:
         raise KernelError(Errno.ESRCH, f"process {pid}")
     code, sender, value = struct.unpack("<8xi4xi4xQ", thread.process.space.read(info, 32))

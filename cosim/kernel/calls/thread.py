@@ -34,11 +34,36 @@ CLONE_ARGUMENTS = struct.Struct(
 
 def clone(kernel, thread, flags: int, stack: int, parent_tid: int, fourth: int, fifth: int) -> int:
     """clone(2); the order of the last two arguments depends on the ISA."""
-    calls = kernel.isa.system_calls
-    last = {3: fourth, 4: fifth}
-    child_tid = last[calls.CLONE_CHILD_TID_ARGUMENT]
-    thread_pointer = last[calls.CLONE_THREAD_POINTER_ARGUMENT]
+    child_tid, thread_pointer = clone_last_arguments(kernel.isa, fourth, fifth)
     return _clone(kernel, thread, flags & 0xFFFF_FFFF, stack, parent_tid, child_tid, thread_pointer)
+
+
+def clone_last_arguments(isa, fourth: int, fifth: int) -> tuple[int, int]:
+    """(child_tid, thread pointer) of clone(2), whose order the ISA decides."""
+    last = {3: fourth, 4: fifth}
+    calls = isa.system_calls
+    return last[calls.CLONE_CHILD_TID_ARGUMENT], last[calls.CLONE_THREAD_POINTER_ARGUMENT]
+
+
+def child_registers(isa, flags: int, stack: int, pointer: int) -> dict[str, int]:
+    """The registers in which what clone makes differs from its maker."""
+    changes = {isa.traps.SYSTEM_CALL_RESULT: 0}
+    if stack:
+        changes["sp"] = stack
+    if flags & CLONE_SETTLS:
+        changes["thread_pointer"] = pointer
+    return changes
+
+
+def child_context(engine, changes: dict[str, int]) -> object:
+    """A context with the registers of the thread in `engine`, but for `changes`."""
+    before = {name: engine.read(name) for name in changes}
+    for name, value in changes.items():
+        engine.write(name, value)
+    context = engine.save()
+    for name, value in before.items():
+        engine.write(name, value)
+    return context
 
 
 def clone3(kernel, thread, address: int, size: int) -> int:
@@ -76,18 +101,8 @@ def _clone(
         )
     process = thread.process if threads else kernel.processes.make_child(thread.process)
     child = kernel.processes.make_thread(process, thread, process.pid if not threads else None)
-    engine = thread.lane.core.engine
-    changes = {kernel.isa.traps.SYSTEM_CALL_RESULT: 0}
-    if stack:
-        changes["sp"] = stack
-    if flags & CLONE_SETTLS:
-        changes["thread_pointer"] = pointer
-    before = {name: engine.read(name) for name in changes}
-    for name, value in changes.items():
-        engine.write(name, value)
-    child.context = engine.save()
-    for name, value in before.items():
-        engine.write(name, value)
+    changes = child_registers(kernel.isa, flags, stack, pointer)
+    child.context = child_context(thread.lane.core.engine, changes)
     space = thread.process.space
     if flags & CLONE_PARENT_SETTID:
         space.write_word(parent_tid, child.tid, 4)

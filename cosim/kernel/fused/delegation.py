@@ -14,8 +14,7 @@ the caller's tables.
 """
 
 from collections.abc import Callable, Mapping
-
-from elftools.elf.enums import ENUM_E_MACHINE
+from typing import NoReturn
 
 from cosim import isa as isas
 from cosim.kernel.calls.table import Call, signed
@@ -23,18 +22,18 @@ from cosim.kernel.calls.thread import (
     CLONE_CHILD_CLEARTID,
     CLONE_CHILD_SETTID,
     CLONE_PARENT_SETTID,
-    CLONE_SETTLS,
     CLONE_THREAD,
     CLONE_VFORK,
     CLONE_VM,
+    child_registers,
+    clone_last_arguments,
 )
 from cosim.kernel.errno import Errno, KernelError
 from cosim.kernel.fused.messages import MessageKind
 from cosim.kernel.fused.rings import Message
 from cosim.kernel.mapping import MAP_ANONYMOUS
+from cosim.kernel.traps import WORD_MASK
 from cosim.kernel.waiting import Block, Cause, Interrupted, Wait
-
-WORD_MASK = 0xFFFF_FFFF_FFFF_FFFF
 
 # Calls that a thread away from home makes on the node where it is.
 LOCAL = frozenset((
@@ -50,7 +49,6 @@ LOCAL = frozenset((
 ))  # fmt: skip
 # Of these, the range that they name decides: areas of files have their source at home.
 RANGES = frozenset(("munmap", "mprotect", "madvise"))
-MACHINES = {ENUM_E_MACHINE[isas.find(n).elf_machine]: n for n in isas.known()}
 
 
 class Delegation:
@@ -99,8 +97,7 @@ class Delegation:
         """Have the home run a call; raises Block.  then: makes the result of the answer's words."""
         kernel = self._kernel
         thread.mask_at_home = thread.mask
-        machine = ENUM_E_MACHINE[kernel.isa.elf_machine]
-        words = (thread.tid, machine, self._numbers[name], thread.mask, *arguments)
+        words = (thread.tid, kernel.isa.machine, self._numbers[name], thread.mask, *arguments)
         self.delegated += 1
         kernel.messages.send(thread.process.home, MessageKind.SYSTEM_CALL, words)
         raise Block(self._wait(thread, f"{name} at home, node {thread.process.home}", then))
@@ -120,7 +117,7 @@ class Delegation:
         return wait
 
     def answered(self, message: Message) -> None:
-        """SYSTEM_CALL_RESULT or THREAD_CREATED."""
+        """SYSTEM_CALL_RESULT, THREAD_CREATED, CHILD_CREATED or PAGE_READY."""
         kernel = self._kernel
         tid, *answer = message.words
         thread = kernel.tasks.by_tid.get(tid)
@@ -156,15 +153,8 @@ class Delegation:
         thread starts here.
         """
         flags &= 0xFFFF_FFFF
-        calls = kernel.isa.system_calls
-        last = {3: fourth, 4: fifth}
-        child_tid = last[calls.CLONE_CHILD_TID_ARGUMENT]
-        pointer = last[calls.CLONE_THREAD_POINTER_ARGUMENT]
-        changes = {kernel.isa.traps.SYSTEM_CALL_RESULT: 0}
-        if stack:
-            changes["sp"] = stack
-        if flags & CLONE_SETTLS:
-            changes["thread_pointer"] = pointer
+        child_tid, pointer = clone_last_arguments(kernel.isa, fourth, fifth)
+        changes = child_registers(kernel.isa, flags, stack, pointer)
         if not flags & CLONE_THREAD:
             return self._make_process(thread, flags, changes)
         cleared = child_tid if flags & CLONE_CHILD_CLEARTID else 0
@@ -184,8 +174,8 @@ class Delegation:
         raise Block(self._wait(thread, "a thread id from home", start))
 
     def _vfork(self, kernel, thread) -> int:
-        changes = {kernel.isa.traps.SYSTEM_CALL_RESULT: 0}
-        return self._make_process(thread, CLONE_VM | CLONE_VFORK, changes)
+        flags = CLONE_VM | CLONE_VFORK
+        return self._make_process(thread, flags, child_registers(kernel.isa, flags, 0, 0))
 
     def _make_process(self, thread, flags: int, changes: dict[str, int]) -> int:
         """vfork: the child is a process of the same home, and starts on this node; the caller
@@ -223,30 +213,27 @@ class Delegation:
             return  # it ended meanwhile; its node hears of that
         name = self._names[number]
         call = self._calls[name]
-        isa = isas.find(MACHINES[machine])
+        isa = isas.of_machine(machine)
         kernel.call_counts[name] = kernel.call_counts.get(name, 0) + 1
 
         def work() -> int:
             thread.mask = mask
             return call.function(kernel, thread, *arguments[: call.arguments])
 
-        serve = self._execute if name == "execve" else self._serve
-        thread.inbox.append(lambda: serve(thread, message.source, isa, work))
+        if name == "execve":
+            thread.inbox.append(lambda: self._execute(thread, message.source, work))
+        else:
+            thread.inbox.append(lambda: self._serve(thread, message.source, isa, work))
         kernel.scheduler.wake(thread, Cause.EVENT)
 
-    def _execute(self, thread, node: int, isa, work: Callable[[], int | None]) -> None:
+    def _execute(self, thread, node: int, work: Callable[[], int | None]) -> None:
         """execve of a process that vfork made away from home: from now on it is here."""
         kernel = self._kernel
         before = thread.process.space.address
-
-        def refused(error: KernelError) -> int:
-            raise error
-
         try:
             work()
         except KernelError as error:
-            failure = error
-            self._serve(thread, node, isa, lambda: refused(failure))
+            self._reply(thread, node, -error.errno)
         kernel.remote_cpu.count_thread(before, node, -1)
         kernel.remote_cpu.count_thread(thread.process.space.address, kernel.node_index, 1)
         kernel.migrations.runs_here(thread)
@@ -273,37 +260,40 @@ class Delegation:
             ) from None
         finally:
             kernel.isa = own
-        if not thread.alive:
-            return
+        if thread.alive:
+            self._reply(thread, node, result)
+
+    def _reply(self, thread, node: int, result: int) -> NoReturn:
+        """Send the result of a call; the thread is away again."""
+        kernel = self._kernel
         words = (thread.tid, result & WORD_MASK)
         kernel.messages.send(node, MessageKind.SYSTEM_CALL_RESULT, words)
-        raise kernel.migrations.wait_away(thread, f"its call on node {node}")
+        raise Block(kernel.migrations.away(thread, f"its call on node {node}"))
 
     def thread_create(self, message: Message) -> None:
         """THREAD_CREATE: a thread away from home makes another one, away from the start."""
-        kernel = self._kernel
         tid, cleared, mask = message.words[:3]
-        parent = kernel.tasks.by_tid.get(tid)
-        if parent is None:
-            return
-        thread = kernel.processes.make_away(parent.process, parent, message.source)
-        thread.clear_child_tid, thread.mask = cleared, mask
-        words = (tid, thread.tid, thread.descriptor)
-        kernel.messages.send(message.source, MessageKind.THREAD_CREATED, words)
+        parent = self._kernel.tasks.by_tid.get(tid)
+        if parent is not None:
+            thread = self._make(message, MessageKind.THREAD_CREATED, parent, parent.process, None)
+            thread.clear_child_tid, thread.mask = cleared, mask
 
     def child_create(self, message: Message) -> None:
         """CHILD_CREATE: a thread away from home makes a process, whose thread starts there."""
-        kernel = self._kernel
         tid, mask = message.words[:2]
-        parent = kernel.tasks.by_tid.get(tid)
-        if parent is None:
-            return
-        child = kernel.processes.make_child(parent.process)
-        child.vfork_parent = (message.source, tid)
-        thread = kernel.processes.make_away(child, parent, message.source, child.pid)
-        thread.mask = mask
-        words = (tid, child.pid, thread.descriptor)
-        kernel.messages.send(message.source, MessageKind.CHILD_CREATED, words)
+        parent = self._kernel.tasks.by_tid.get(tid)
+        if parent is not None:
+            child = self._kernel.processes.make_child(parent.process)
+            child.vfork_parent = (message.source, tid)
+            thread = self._make(message, MessageKind.CHILD_CREATED, parent, child, child.pid)
+            thread.mask = mask
+
+    def _make(self, message: Message, answer: MessageKind, parent, process, tid: int | None):
+        """A thread, away on the node that asks, and the answer that names it."""
+        kernel = self._kernel
+        thread = kernel.processes.make_away(process, parent, message.source, tid)
+        kernel.messages.send(message.source, answer, (parent.tid, thread.tid, thread.descriptor))
+        return thread
 
     def thread_exit(self, message: Message) -> None:
         """THREAD_EXIT: a thread ended on another node."""

@@ -44,7 +44,7 @@ class DirectAccess:
         """Put the page in place; False when its source has none there.  May raise PageWait."""
         slot = space.page_table.slot(page, create=True)
         found = space.page_table.read_slot(slot)
-        if found is not None and not self._home_knows_better(space, area, found, write):
+        if found is not None and (space.is_home or not self._is_first_write(area, found, write)):
             renew(space, area, page, slot, found, write)
             return True
         if self.is_private(area):
@@ -65,7 +65,7 @@ class DirectAccess:
         home = space.home_table()
         home_slot = home.slot(page, create=False)
         entry = home.read_slot(home_slot) if home_slot else None
-        if entry is not None and not (write and self._needs_home_to_write(area, entry)):
+        if entry is not None and not self._is_first_write(area, entry, write):
             self.counts["mapped"] += 1
             rights = page_rights(area, changed=bool(entry.protection & PROT_WRITE))
             with space.table_lock:
@@ -90,14 +90,6 @@ class DirectAccess:
         with space.table_lock:
             space.page_table.write_slot(slot, physical, page_rights(area, changed=write))
 
-    def _needs_home_to_write(self, area: Vma, entry) -> bool:
+    def _is_first_write(self, area: Vma, entry, write: bool) -> bool:
         """The first write to a shared file page is the home's to note."""
-        return area.kind == AreaKind.SHARED_FILE and not entry.protection & PROT_WRITE
-
-    def _home_knows_better(self, space, area: Vma, found, write: bool) -> bool:
-        return (
-            not space.is_home
-            and write
-            and area.kind == AreaKind.SHARED_FILE
-            and not found.protection & PROT_WRITE
-        )
+        return write and area.kind == AreaKind.SHARED_FILE and not entry.protection & PROT_WRITE

@@ -73,7 +73,7 @@ class Migrations:
         with memory.uncharged():
             self._slab = Slab(memory, frames, frames.allocate(), MIGRATION.size)
         self._early: dict[int, list[tuple[Any, int]]] = {}
-        self.sent = self.received = self.returned = 0
+        self.sent = self.received = 0
 
     # --- leaving ---
 
@@ -108,7 +108,7 @@ class Migrations:
         self._move_count(thread, node)
         target = self._core_of_thread(node, thread.tid)
         kernel.send_interrupt(target, Function.MIGRATE, record)
-        raise Block(self._away(thread, f"its call on node {node}"))
+        raise Block(self.away(thread, f"its call on node {node}"))
 
     def return_(self, thread: Thread, result: int) -> int:
         """migrate_return: the function sent here is done.  KernelError(EINVAL) when none was."""
@@ -123,11 +123,10 @@ class Migrations:
         memory.store(activation.record + MIGRATION.offset("state"), RETURN, 4)
         thread.lane.core.engine.restore(activation.context)
         thread.mask = activation.signal_mask
-        self.returned += 1
         self._move_count(thread, kernel.node_of_core(activation.source_core))
         kernel.send_interrupt(activation.source_core, Function.MIGRATE, activation.record)
         waits_for = "its call on another node" if thread.activations else "nothing: it was a guest"
-        raise Block(self._away(thread, waits_for))
+        raise Block(self.away(thread, waits_for))
 
     def _move_count(self, thread: Thread, node: int) -> None:
         """The thread counts on `node` from now on: from there, shootdowns reach it."""
@@ -207,7 +206,8 @@ class Migrations:
 
     # --- waiting ---
 
-    def _away(self, thread: Thread, reason: str) -> Wait:
+    def away(self, thread: Thread, reason: str) -> Wait:
+        """What keeps a Thread waiting that runs elsewhere."""
         return Wait(reason, lambda cause: self.attend(thread, reason, cause), killable=True)
 
     def attend(self, thread: Thread, reason: str, cause: Cause) -> int | None:
@@ -215,12 +215,8 @@ class Migrations:
         if cause is Cause.SIGNAL:
             return 0  # SIGKILL is delivered next
         if not thread.inbox:
-            raise Block(self._away(thread, reason))
+            raise Block(self.away(thread, reason))
         return thread.inbox.popleft()()
-
-    def wait_away(self, thread: Thread, reason: str) -> Block:
-        """What keeps a Thread waiting that runs elsewhere; raise it."""
-        return Block(self._away(thread, reason))
 
     # --- records ---
 

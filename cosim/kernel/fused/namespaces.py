@@ -11,8 +11,6 @@ a program asks.  The other namespaces of the paper (6.6) follow from the design:
 | UTS, CPU list | the record below |
 """
 
-from elftools.elf.enums import ENUM_E_MACHINE
-
 from cosim import isa as isas
 from cosim.kernel.calls import signal as signal_calls
 from cosim.kernel.calls.table import signed
@@ -20,7 +18,7 @@ from cosim.kernel.errno import Errno, KernelError
 from cosim.kernel.fused.messages import MessageKind
 from cosim.kernel.fused.rings import Message
 from cosim.kernel.layout import DIRECTORY, NODES_MAX, Field, Structure
-from cosim.kernel.signals import SIGNALS_MAX, SignalInfo
+from cosim.kernel.signals import SignalInfo
 from cosim.kernel.task import PIDS_PER_NODE, TASK
 
 HOST_NAME = "stramash"
@@ -58,7 +56,7 @@ class Namespaces:
         memory.write(record, HOST_NAME.encode())
         memory.store(record + NAMESPACES.offset("nodes"), len(kernel.node_rows), 4)
         for row in kernel.node_rows:
-            machine = ENUM_E_MACHINE[isas.find(row["isa"]).elf_machine]
+            machine = isas.find(row["isa"]).machine
             values = (row["index"], machine, row["cores"], int(row["frequency_hz"]))
             at = record + NAMESPACES.offset("rows") + row["index"] * PROCESSORS.size
             for item, value in zip(PROCESSORS.fields, values, strict=True):
@@ -80,13 +78,12 @@ class Namespaces:
     def processors(self) -> list[dict]:
         """All cores of the machine: rows of node, isa, cores and frequency_hz."""
         memory, record = self._kernel.memory, self._record()
-        names = {ENUM_E_MACHINE[isas.find(n).elf_machine]: n for n in isas.known()}
         found = []
         for number in range(memory.load(record + NAMESPACES.offset("nodes"), 4)):
             at = record + NAMESPACES.offset("rows") + number * PROCESSORS.size
             row = PROCESSORS.decode(memory.read(at, PROCESSORS.size))
             found.append({
-                "node": row["node"], "isa": names[row["machine"]],
+                "node": row["node"], "isa": isas.of_machine(row["machine"]).name,
                 "cores": row["cores"], "frequency_hz": row["frequency"],
             })  # fmt: skip
         return found
@@ -118,9 +115,7 @@ def kill(kernel, thread, pid: int, number: int) -> int:
     target = signed(pid)
     if target <= 0 or target // PIDS_PER_NODE == kernel.node_index:
         return signal_calls.kill(kernel, thread, pid, number)
-    number &= 0xFFFF_FFFF
-    if number > SIGNALS_MAX:
-        raise KernelError(Errno.EINVAL, f"signal {number}")
+    number = signal_calls.signal_number(number, zero=True)
     if not kernel.namespaces.has_process(target):
         raise KernelError(Errno.ESRCH, f"process {target}")
     if number:

@@ -20,6 +20,7 @@ from cosim import isa as isas
 from cosim import multi_isa
 from cosim.errors import InputError
 from cosim.kernel import loader
+from cosim.kernel.calls.thread import child_context
 from cosim.kernel.errno import KernelError
 from cosim.kernel.fused.messages import MessageKind
 from cosim.kernel.fused.rings import DATA_BYTES_MAX, Message
@@ -50,13 +51,15 @@ class FusedProcesses(Processes):
         """See Processes.load; `images`, ELF by instruction set, makes it a program that may
         migrate.
         """
-        images = {str(isa): str(path) for isa, path in (program.get("images") or {}).items()}
+        paths = {str(isa): str(path) for isa, path in (program.get("images") or {}).items()}
+        images = {isa: loader.read_image(path, isas.find(isa)) for isa, path in paths.items()}
         layout = common_layout(images)
         pid = super().load(program)
         process = self._kernel.tasks.processes[pid]
         process.home = self._kernel.node_index
         if layout is not None:
-            process.images, process.layout = images, layout
+            process.images, process.layout = paths, layout
+            process.space.image = images[self._kernel.isa.name]
             with self._kernel.memory.uncharged():
                 self._mark_private(process)
         return pid
@@ -87,8 +90,7 @@ class FusedProcesses(Processes):
 
         Text and constants end at different addresses in the ELFs: each area reaches to the next.
         """
-        space, tree = process.space, process.space.tree
-        space.image = loader.read_image(process.images[self._kernel.isa.name], self._kernel.isa)
+        tree = process.space.tree
         areas = [area for area in tree.all() if area.start < process.layout.shared_start]
         ends = [area.start for area in areas[1:]] + [process.layout.shared_start]
         for area, end in zip(areas, ends, strict=True):
@@ -124,14 +126,14 @@ class FusedProcesses(Processes):
             space = kernel.services.address_space(kernel, given["space"])
         except KernelError as error:
             report = f"node {kernel.node_name}: no memory for a migrated process ({error})\n"
-            self._tell_home(pid, given["home"], 0, 9, report)
+            self._tell_home(pid, given["home"], 0, SIGKILL, report)
             self.ended.add(pid)
             return
         space.image = image
         space.changed.append(lambda page: kernel.translations_shrunk(space, page))
         self.away[pid] = Process(
             pid, given["name"], space, None, image=image.data, home=given["home"],
-            images=given["images"], layout=common_layout(given["images"]),
+            images=given["images"], layout=layout_of(image),
         )  # fmt: skip
         kernel.migrations.introduced(pid)
 
@@ -144,7 +146,7 @@ class FusedProcesses(Processes):
         thread = self._adopt(self.away[pid], tid, task, lane)
         thread.context = lane.core.engine.blank
         thread.state = TaskState.WAITING
-        thread.wait = self._kernel.migrations.wait_away(thread, "nothing: it is a guest").wait
+        thread.wait = self._kernel.migrations.away(thread, "nothing: it is a guest")
         lane.threads += 1
         return thread
 
@@ -155,14 +157,8 @@ class FusedProcesses(Processes):
         registers but for `changes`.
         """
         kernel = self._kernel
-        engine = like.lane.core.engine
-        before = {name: engine.read(name) for name in changes}
-        for name, value in changes.items():
-            engine.write(name, value)
         thread = self._adopt(process, tid, task, kernel.scheduler.emptiest())
-        thread.context = engine.save()
-        for name, value in before.items():
-            engine.write(name, value)
+        thread.context = child_context(like.lane.core.engine, changes)
         thread.mask = thread.mask_at_home = like.mask
         kernel.remote_cpu.count_thread(process.space.address, kernel.node_index, 1)
         kernel.migrations.runs_here(thread)
@@ -189,8 +185,7 @@ class FusedProcesses(Processes):
         """At home: a thread that runs on another node from the start."""
         kernel = self._kernel
         thread = super().make_thread(process, like, tid)  # it does not count here
-        reason = f"its own work on node {node}"
-        thread.wait = kernel.migrations.wait_away(thread, reason).wait
+        thread.wait = kernel.migrations.away(thread, f"its own work on node {node}")
         thread.migrated = True
         thread.context = thread.lane.core.engine.blank
         thread.lane.threads += 1
@@ -315,22 +310,25 @@ class FusedProcesses(Processes):
             super().end(*rest)
 
 
-def common_layout(images: dict[str, str]) -> multi_isa.Layout | None:
+def layout_of(image: loader.Image) -> multi_isa.Layout | None:
+    """What an ELF says of its multi-ISA program; None when it belongs to none."""
+    return multi_isa.read(ELFFile(io.BytesIO(image.data)))
+
+
+def common_layout(images: dict[str, loader.Image]) -> multi_isa.Layout | None:
     """What the ELFs of one program have in common; None when it is for one instruction set only.
 
     Raises InputError when they were not built together.
     """
-    layouts = {}
-    for isa, path in images.items():
-        elf = ELFFile(io.BytesIO(loader.read_image(path, isas.find(isa)).data))
-        layouts[isa] = multi_isa.read(elf)
+    layouts = {isa: layout_of(image) for isa, image in images.items()}
     known = [layout for layout in layouts.values() if layout is not None]
     if not known:
         return None
     for isa, layout in layouts.items():
         if layout is None or layout.digest != known[0].digest:
+            first = next(iter(images.values()))
             raise InputError(
-                f"{images[isa]}: not built together with {next(iter(images.values()))}: their "
-                "layouts differ; build the program again for all instruction sets at once"
+                f"{images[isa].name}: not built together with {first.name}: their layouts "
+                "differ; build the program again for all instruction sets at once"
             )
     return known[0]

@@ -6,12 +6,8 @@ follows from the ELF machine number there.  Every step of a walk is a reference 
 frees its levels; others read and write entries of levels that are there.
 """
 
-from types import ModuleType
-
-from elftools.elf.enums import ENUM_E_MACHINE
-
 from cosim import isa as isas
-from cosim.errors import InvariantError
+from cosim.errors import InputError, InvariantError
 from cosim.kernel.layout import ADDRESS_SPACE, TABLE
 from cosim.kernel.page_tables import PageTable
 
@@ -20,19 +16,12 @@ ROOT, MACHINE = TABLE.offset("root"), TABLE.offset("machine")
 LEVELS, THREADS = TABLE.offset("levels"), TABLE.offset("threads")
 
 
-def formats() -> dict[int, ModuleType]:
-    """ELF machine number -> paging module of the ISA."""
-    found = [isas.find(name) for name in isas.known()]
-    return {ENUM_E_MACHINE[isa.elf_machine]: isa.paging for isa in found}
-
-
 class RemoteCpuDriver:
     """Finds and remembers the page tables of all kernels."""
 
     def __init__(self, memory, frames) -> None:
         self._memory = memory
         self._frames = frames
-        self._formats = formats()
         self._known: dict[int, PageTable] = {}
 
     def row(self, space: int, node: int) -> int:
@@ -54,18 +43,18 @@ class RemoteCpuDriver:
         return known
 
     def _format(self, machine: int, levels: int):
-        module = self._formats.get(machine)
-        if module is None or levels not in module.FORMATS:
+        try:
+            return isas.of_machine(machine).paging.FORMATS[levels]
+        except (InputError, KeyError):
             raise InvariantError(
                 f"address space: a page table of machine {machine} with {levels} levels; no "
                 "instruction set here has such tables"
-            )
-        return module.FORMATS[levels]
+            ) from None
 
     def announce(self, space: int, node: int, isa, levels: int, root: int) -> None:
         """Write a node's TABLE row: its tables can be used by all from now on."""
         row = self.row(space, node)
-        self._memory.store(row + MACHINE, ENUM_E_MACHINE[isa.elf_machine], 4)
+        self._memory.store(row + MACHINE, isa.machine, 4)
         self._memory.store(row + LEVELS, levels, 4)
         self._memory.store(row + ROOT, root)
 

@@ -34,7 +34,7 @@ class RemotePages:
         def finish(_cause: Cause) -> None:
             if thread.answer is None:
                 raise PageWait(wait)
-            number, code, address = thread.answer
+            number, code, address = thread.answer[:3]
             if number == SIGKILL:
                 kernel.end_by_signal(thread, SignalInfo(number, code, address=address))
             elif number:
@@ -55,12 +55,3 @@ class RemotePages:
             self.replicated += 1
         words = (tid, *signal) if signal is not None else (tid, 0, 0, page)
         kernel.messages.send(message.source, MessageKind.PAGE_READY, words)
-
-    def ready(self, message: Message) -> None:
-        """PAGE_READY, at the node that asked."""
-        kernel = self._kernel
-        tid, *answer = message.words[:4]
-        thread = kernel.tasks.by_tid.get(tid)
-        if thread is not None:
-            thread.answer = tuple(answer)
-            kernel.scheduler.wake(thread, Cause.EVENT)

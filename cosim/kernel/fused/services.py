@@ -29,7 +29,7 @@ HANDLERS: dict[int, Handler] = {
     MessageKind.PROCESS_EXIT: lambda kernel, message: kernel.processes.process_exit(message),
     MessageKind.THREAD_ENDS: lambda kernel, message: kernel.processes.thread_ends(message),
     MessageKind.PAGE: lambda kernel, message: kernel.remote_pages.asked(message),
-    MessageKind.PAGE_READY: lambda kernel, message: kernel.remote_pages.ready(message),
+    MessageKind.PAGE_READY: lambda kernel, message: kernel.delegation.answered(message),
     MessageKind.SYSTEM_CALL: lambda kernel, message: kernel.delegation.asked(message),
     MessageKind.SYSTEM_CALL_RESULT: lambda kernel, message: kernel.delegation.answered(message),
     MessageKind.THREAD_CREATE: lambda kernel, message: kernel.delegation.thread_create(message),
