@@ -3,24 +3,35 @@
 from typing import NamedTuple
 
 from cosim.errors import InputError, suggest
+from cosim.physical_map import MODELS
 
 
 class Design(NamedTuple):
     """services: "module:NAME" of a cosim.kernel.kernel.Services, as node processes import it.
 
     migrates: programs are built for every instruction set of the machine at once.
+    models: the memory models with which comparisons run it.  fixed: it has the first of them
+    whatever the settings say.
     """
 
     name: str
     services: str
     migrates: bool
     meaning: str
+    models: tuple[str, ...] = MODELS
+    fixed: bool = False
 
 
 DESIGNS = {
     design.name: design
     for design in (
-        Design("vanilla", "", False, "one kernel per node, programs stay where they start"),
+        Design(
+            "vanilla",
+            "",
+            False,
+            "one kernel per node, programs stay where they start",
+            MODELS[:1],  # a program in its own node's memory is the same in all of them
+        ),
         Design(
             "fused",
             "cosim.kernel.fused.services:SERVICES",
