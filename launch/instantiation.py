@@ -138,12 +138,13 @@ class Instantiation:
         if self.root is not None and not self.root.is_dir():
             raise InputError(f"{self.root}: --root must be a folder; guests see it as /")
 
-    def configuration(self) -> dict[str, object]:
+    def configuration(self, programs: Sequence[Program] = ()) -> dict[str, object]:
         """What every process of the machine receives; the supervisor adds endpoints and
         segments."""
         run = {
             **self.simulation.run_options(),
             "root": str(self.root.resolve()) if self.root else "",
+            "program_files": program_files(programs),
         }
         return {
             "settings": self.simulation.settings,
@@ -152,6 +153,17 @@ class Instantiation:
             "segments": {},
             "run": run,
         }
+
+
+def program_files(programs: Sequence[Program]) -> dict[str, dict[str, str]]:
+    """The ELFs of each multi-ISA program, by the digest of its layout and by instruction set."""
+    found = {}
+    for program in programs:
+        layout = multi_isa.layout_of(program.path) if program.images else None
+        if layout is not None:
+            files = {isa: str(path) for isa, path in program.images.items()}
+            found[layout.digest.hex()] = files
+    return found
 
 
 def new_folder(name: str, given: Path | None = None) -> Path:

@@ -224,7 +224,7 @@ class Machine:
         command: Sequence[str],
         console: ConsoleCallback | None,
     ) -> results.RunFolder:
-        configuration = instantiation.configuration()
+        configuration = instantiation.configuration(programs)
         rows = [_manifest_row(program) for program in programs]
         display = Display() if self.progress else QUIET
         heard: list[tuple[str, bytes]] = []

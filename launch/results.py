@@ -36,6 +36,8 @@ CONSOLE = "console.log"
 FAULTS = "faults.txt"
 FORMAT = 1
 DIGEST_BYTES = 16
+# Of the run, what says where things are on the host and not what they are.
+PLACES = ("token", "program_files", "root")
 PS_PER_NS = 1000
 VERSIONED = ("stramash", "unicorn", "numba", "numpy", "pyzmq", "msgpack", "ziglang")
 Number = int | float | str
@@ -145,7 +147,7 @@ def _manifest(
     outcome: Outcome,
     statistics: Mapping[str, Number],
 ) -> dict[str, object]:
-    run = {key: value for key, value in configuration["run"].items() if key != "token"}
+    run = {key: value for key, value in configuration["run"].items() if key not in PLACES[:2]}
     return {
         "format": FORMAT,
         "command": list(command),
@@ -170,9 +172,7 @@ def _manifest(
 def configuration_digest(configuration: Mapping, programs: Sequence[Mapping]) -> str:
     """Of everything that decides the result: settings, nodes, options of the run, and the programs'
     bytes."""
-    run = {
-        key: value for key, value in configuration["run"].items() if key not in ("token", "root")
-    }
+    run = {key: value for key, value in configuration["run"].items() if key not in PLACES}
     decisive = {
         "settings": dict(configuration["settings"]),
         "nodes": list(configuration["nodes"]),

@@ -180,6 +180,9 @@ class Kernel:
         self.node_rows = configuration["nodes"]
         self.frequency_hz = int(node["frequency_hz"])
         self.seed = run.get("seed", 0)
+        # ELFs by instruction set of each multi-ISA program, by its layout's digest: kernels name
+        # programs to each other by digest, so that no folder of the host gets into memory.
+        self.program_files: dict[str, dict[str, str]] = run.get("program_files", {})
         self.levels = int(settings["kernel.levels"])
         self._make_memory(settings, run, segments)
         self.clock = Clock(self.memory, self.frequency_hz)

@@ -9,14 +9,14 @@ import numpy as np
 
 from cosim import isa as isas
 from cosim.kernel import costs
+from cosim.kernel.distributed.messages import MessageKind
+from cosim.kernel.distributed.rings import Message
 from cosim.kernel.fused.address_space import FusedAddressSpace
 from cosim.kernel.fused.allocator import DEFAULTS, GlobalAllocator
 from cosim.kernel.fused.faults import DirectAccess
 from cosim.kernel.fused.frames import FusedFrames
 from cosim.kernel.fused.futex import FusedFutexTable
-from cosim.kernel.fused.messages import MessageKind
 from cosim.kernel.fused.remote_cpu import RemoteCpuDriver
-from cosim.kernel.fused.rings import Message
 from cosim.kernel.layout import BLOCK, BlockState
 from cosim.kernel.memory import KernelMemory
 from cosim.kernel.waiting import Cause

@@ -38,7 +38,11 @@ class Machine:
         self.physical = sparse_memory()
         stream = np.zeros(CORE_STREAM_BYTES * len(rows) * cores, np.uint8)
         segments = {"physical": Segment(self.physical), "stream": Segment(stream)}
-        configuration = {"settings": resolved, "nodes": rows, "run": {"root": "", "seed": 1}}
+        configuration = {
+            "settings": resolved,
+            "nodes": rows,
+            "run": {"root": "", "seed": 1, "program_files": {}},
+        }
         self.isas = [isas.find(name) for name in names]
         self.outbox = Outbox()
         self.kernels: list[Kernel] = []

@@ -4,11 +4,11 @@ import pytest
 
 from cosim.engine.interface import Access
 from cosim.errors import InputError, InvariantError
+from cosim.kernel.distributed.messages import MessageKind
+from cosim.kernel.distributed.rings import Message
 from cosim.kernel.errno import Errno, KernelError
 from cosim.kernel.fused.evacuation import TABLE_LOCK
 from cosim.kernel.fused.frames import NOBODY
-from cosim.kernel.fused.messages import MessageKind
-from cosim.kernel.fused.rings import Message
 from cosim.kernel.futex import ADDRESS, BUCKET, FIRST
 from cosim.kernel.layout import DIRECTORY, BlockState, FrameUse
 from cosim.kernel.mapping import (

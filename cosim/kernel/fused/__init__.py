@@ -4,11 +4,11 @@ Kernels share structures, not messages: each reads and writes what the others ke
 memory, in declared layouts (the paper, sections 5 and 6).  One module per mechanism:
 
 ```text
- rings, messages    what cannot be shared: a ring per ordered pair of nodes, announced by interrupt
  remote_cpu         the other ISA's page tables, read and written in their own format
  address_space      one tree of areas, one page table per kernel over the same frames
- migration          threads that call a function on another node
- delegation         system calls on what only the home kernel has (files, signals, children)
+ migration          threads handed over in a record, with one interrupt
+ processes          what a node is told of a process before its threads come
+ delegation         which system calls run where a thread is
  futex              the bucket table that all kernels use
  namespaces         one host name, list of CPUs and space of ids
  frames, allocator  who owns which memory, and how it changes hands

@@ -20,12 +20,12 @@ without it (`memory.return_percent`).
 from collections.abc import Mapping
 
 from cosim.errors import InputError
+from cosim.kernel.distributed.messages import MessageKind
+from cosim.kernel.distributed.rings import Message
 from cosim.kernel.errno import Errno, KernelError
 from cosim.kernel.frames import FREE, NEVER, Block
 from cosim.kernel.fused.evacuation import Evacuation
 from cosim.kernel.fused.frames import NOBODY, OWNER, FusedFrames, owned
-from cosim.kernel.fused.messages import MessageKind
-from cosim.kernel.fused.rings import Message
 from cosim.kernel.layout import BlockState
 from cosim.kernel.waiting import WaitQueue
 from cosim.settings_table import TABLE

@@ -14,9 +14,9 @@ a program asks.  The other namespaces of the paper (6.6) follow from the design:
 from cosim import isa as isas
 from cosim.kernel.calls import signal as signal_calls
 from cosim.kernel.calls.table import signed
+from cosim.kernel.distributed.messages import MessageKind
+from cosim.kernel.distributed.rings import Message
 from cosim.kernel.errno import Errno, KernelError
-from cosim.kernel.fused.messages import MessageKind
-from cosim.kernel.fused.rings import Message
 from cosim.kernel.layout import DIRECTORY, NODES_MAX, Field, Structure
 from cosim.kernel.signals import SignalInfo
 from cosim.kernel.task import PIDS_PER_NODE, TASK

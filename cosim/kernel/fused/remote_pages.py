@@ -8,9 +8,9 @@
 """
 
 from cosim.engine.interface import Access
+from cosim.kernel.distributed.messages import MessageKind
+from cosim.kernel.distributed.rings import Message
 from cosim.kernel.errno import Errno, KernelError
-from cosim.kernel.fused.messages import MessageKind
-from cosim.kernel.fused.rings import Message
 from cosim.kernel.mapping import SIGKILL
 from cosim.kernel.signals import SignalInfo
 from cosim.kernel.waiting import Cause, PageWait, Wait

@@ -8,15 +8,15 @@ from typing import Any
 from cosim.broker import Function
 from cosim.kernel import interrupts
 from cosim.kernel.calls.table import Call, signed
+from cosim.kernel.distributed.messages import Handler, MessageKind, Messages
 from cosim.kernel.fused import namespaces
 from cosim.kernel.fused.address_space import FusedAddressSpace, translations_moved
 from cosim.kernel.fused.allocator import GlobalAllocator
-from cosim.kernel.fused.delegation import Delegation
+from cosim.kernel.fused.delegation import FusedDelegation
 from cosim.kernel.fused.faults import DirectAccess
 from cosim.kernel.fused.frames import FusedFrames
 from cosim.kernel.fused.futex import FusedFutexTable, reschedule
-from cosim.kernel.fused.messages import Handler, MessageKind, Messages
-from cosim.kernel.fused.migration import Migrations
+from cosim.kernel.fused.migration import FusedMigrations
 from cosim.kernel.fused.processes import FusedProcesses
 from cosim.kernel.fused.remote_cpu import RemoteCpuDriver
 from cosim.kernel.fused.remote_pages import RemotePages
@@ -86,7 +86,7 @@ class FusedServices(Services):
         kernel.page_policy = self.page_policy()
         kernel.remote_cpu = RemoteCpuDriver(kernel.memory, kernel.frames)
         kernel.remote_pages = RemotePages(kernel)
-        kernel.migrations = Migrations(kernel)
+        kernel.migrations = FusedMigrations(kernel)
         kernel.namespaces = namespaces.Namespaces(kernel)
         calls = {
             **CALLS,
@@ -96,7 +96,7 @@ class FusedServices(Services):
             "sethostname": Call(namespaces.set_host_name, 2),
             **self.calls,
         }
-        kernel.delegation = Delegation(kernel, calls, bool(settings["futex.direct"]))
+        kernel.delegation = FusedDelegation(kernel, calls, bool(settings["futex.direct"]))
         kernel.calls = kernel.delegation.table()
 
     def complete(self, kernel: Kernel, settings: Mapping) -> None:
@@ -121,17 +121,8 @@ class FusedServices(Services):
     def statistics(self, kernel: Kernel) -> dict[str, int]:
         """Counters of the fused parts, by dotted name below the node's."""
         counts = kernel.page_policy.counts
-        ways = (("sent", kernel.messages.sent), ("received", kernel.messages.received))
-        by_kind = {
-            f"messages.{way}.{kind.name.lower()}": counted[kind]
-            for way, counted in ways
-            for kind in MessageKind
-            if counted[kind]
-        }
         return {
-            "messages.sent": kernel.messages.sent.total(),
-            "messages.received": kernel.messages.received.total(),
-            "messages.retries": kernel.messages.retries,
+            **kernel.messages.statistics(),
             "migrations.sent": kernel.migrations.sent,
             "migrations.received": kernel.migrations.received,
             "pages.replicated": kernel.remote_pages.replicated,
@@ -140,7 +131,6 @@ class FusedServices(Services):
             "pages.own": counts["own"],
             "futex.interrupts": kernel.futexes.interrupts,  # type: ignore[attr-defined]
             "system_calls.delegated": kernel.delegation.delegated,
-            **by_kind,
             **kernel.allocator.statistics(),
         }
 

@@ -14,7 +14,7 @@ from typing import Any
 from cosim import physical_map
 from cosim.broker import Function
 from cosim.errors import InvariantError
-from cosim.kernel.fused.rings import Message, Ring, place
+from cosim.kernel.distributed.rings import Message, Ring, place
 from cosim.units import PS_PER_NS
 
 RETRY_PS = 10_000_000  # 10 us: a reader needs a few for a ring full of messages
@@ -23,11 +23,10 @@ RETRY_PS = 10_000_000  # 10 us: a reader needs a few for a ring full of messages
 class MessageKind(IntEnum):
     """What a message is about; its words are listed with its handler."""
 
+    # processes and threads that are away from home, in every design
     PROCESS = 1  # a process that is about to come: data describes it
     PROCESS_ENDS = 2  # a process is over: give back what is there of it
     PROCESS_ENDED = 3  # done
-    PAGE = 4  # make a page appear in the home's table
-    PAGE_READY = 5
     SYSTEM_CALL = 6  # run a call in the name of a thread that is away
     SYSTEM_CALL_RESULT = 7
     THREAD_CREATE = 8  # a thread away from home makes another one
@@ -35,12 +34,32 @@ class MessageKind(IntEnum):
     THREAD_EXIT = 10
     THREAD_ENDS = 11  # a thread is over: forget it
     PROCESS_EXIT = 12  # exit_group or a fatal signal away from home
+    CHILD_CREATE = 17  # a thread away from home makes a process (vfork)
+    CHILD_CREATED = 18
+    # the fused kernel
+    PAGE = 4  # make a page appear in the home's table
+    PAGE_READY = 5
     DRAIN_FRAMES = 13  # returned frames wait
     MEMORY_REQUEST = 14  # a kernel under pressure wants a block
     MEMORY_RESPONSE = 15
-    CHILD_CREATE = 17  # a thread away from home makes a process (vfork)
-    CHILD_CREATED = 18
     SIGNAL = 16  # a signal for a process of the receiver
+    # multiple kernels; Popcorn's names where it has one
+    TASK_MIGRATE = 32  # a thread comes, with what its process is
+    TASK_PAIRING = 33  # it is there
+    TASK_MIGRATE_BACK = 34
+    VMA_INFO = 35  # which area holds an address
+    VMA_INFO_RESULT = 36
+    VMA_OPERATION = 37  # mmap and its relatives, to be run at home
+    VMA_OPERATION_RESULT = 38
+    VMA_CHANGE = 39  # what the home did to areas that others have cached
+    VMA_CHANGED = 40
+    PAGE_REQUEST = 41
+    PAGE_RESPONSE = 42  # with the page's bytes
+    PAGE_RESPONSE_SHORT = 43  # without: an address to copy from, or a verdict
+    PAGE_INVALIDATE = 44
+    PAGE_INVALIDATED = 45
+    FUTEX = 46
+    FUTEX_RESULT = 47
 
 
 Handler = Callable[[Any, Message], Any]
@@ -51,6 +70,8 @@ class Messages:
 
     handlers: by kind, function(kernel, message).  sent, received: counts by kind.
     """
+
+    ANNOUNCES_EACH = False  # a reader that is interrupted once takes all that is there
 
     def __init__(self, kernel, settings: Mapping, handlers: Mapping[int, Handler]) -> None:
         self._kernel = kernel
@@ -84,11 +105,15 @@ class Messages:
         memory.charge("message_send")
         self.sent[kind] += 1
         waiting = self._waiting.setdefault(node, deque())
-        if waiting or not self._outgoing[node].put(kind, words, data):
+        if waiting or not self._put(node, kind, words, data):
             waiting.append((kind, tuple(words), bytes(data)))
             self._try_later(node)
             return
         self._announce(node)
+
+    def _put(self, node: int, kind: int, words: Sequence[int], data: bytes) -> bool:
+        """Write a message; False when there is no room."""
+        return self._outgoing[node].put(kind, words, data)
 
     def _announce(self, node: int) -> None:
         if not self._polls:
@@ -104,11 +129,11 @@ class Messages:
     def _retry(self, node: int) -> None:
         waiting = self._waiting[node]
         written = False
-        while waiting and self._outgoing[node].put(*waiting[0]):
+        while waiting and self._put(node, *waiting[0]):
             waiting.popleft()
+            if not written or self.ANNOUNCES_EACH:
+                self._announce(node)
             written = True
-        if written:
-            self._announce(node)
         if waiting:
             self._try_later(node)
 
@@ -120,14 +145,29 @@ class Messages:
         memory = self._kernel.memory
         while (message := self._incoming[node].get()) is not None:
             memory.charge("message_receive")
-            self.received[message.kind] += 1
-            handler = self.handlers.get(message.kind)
-            if handler is None:
-                raise InvariantError(
-                    f"message of kind {message.kind} from node {node}: this kernel has no handler "
-                    "for it; do all nodes run the same operating-system design?"
-                )
-            handler(self._kernel, message)
+            self._handle(message)
+
+    def _handle(self, message: Message) -> None:
+        self.received[message.kind] += 1
+        handler = self.handlers.get(message.kind)
+        if handler is None:
+            raise InvariantError(
+                f"message of kind {message.kind} from node {message.source}: this kernel has no "
+                "handler for it; do all nodes run the same operating-system design?"
+            )
+        handler(self._kernel, message)
+
+    def statistics(self) -> dict[str, int]:
+        """Counters by dotted name below the node's: sums, and each kind at this end."""
+        ways = (("sent", self.sent), ("received", self.received))
+        by_kind = {
+            f"messages.{way}.{kind.name.lower()}": counted[kind]
+            for way, counted in ways
+            for kind in MessageKind
+            if counted[kind]
+        }
+        sums = {f"messages.{way}": counted.total() for way, counted in ways}
+        return {**sums, "messages.retries": self.retries, **by_kind}
 
     def start_polling(self, lane) -> None:
         """In a core's turn: look at all rings now and then, when nothing is announced."""
