@@ -27,6 +27,7 @@ class Function(IntEnum):
     MIGRATE = 3  # a thread arrives
     USER = 4  # a guest's ipi_send
     ACKNOWLEDGE = 5  # an interrupt that asked for it was handled; payload: its id
+    NETWORK = 6  # a network message arrives; it takes the network's time, not an interrupt's
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Broker:
     """Translation, latency, numbering, acknowledgement and counters of interrupts.
 
     nodes: name of each core's node.  tables: the `interrupts` module of each node's ISA.
-    latency_ps: (source node, target node) -> latency.
+    latency_ps: (source node, target node) -> latency.  network_ps: of NETWORK, whatever the pair.
     """
 
     def __init__(
@@ -72,10 +73,12 @@ class Broker:
         nodes: dict[int, str],
         tables: dict[str, ModuleType],
         latency_ps: dict[tuple[str, str], int],
+        network_ps: int = 0,
     ) -> None:
         self.nodes = nodes
         self.tables = tables
         self.latency_ps = latency_ps
+        self.network_ps = network_ps or max(latency_ps.values())
         self.sent = dict.fromkeys(tables, 0)
         self.received = dict.fromkeys(tables, 0)
         self._count = 0
@@ -151,6 +154,9 @@ class Broker:
         source_node, target_node = self.nodes[source], self.nodes[target]
         self.sent[source_node] += 1
         self._count += 1
+        latency_ps = self.latency_ps[source_node, target_node]
+        if function == Function.NETWORK:
+            latency_ps = max(latency_ps, self.network_ps)
         return Interrupt(
             id=self._count,
             function=int(function),
@@ -158,7 +164,7 @@ class Broker:
             source_core=source,
             target_core=target,
             sent_ps=sent_ps,
-            at_ps=sent_ps + self.latency_ps[source_node, target_node],
+            at_ps=sent_ps + latency_ps,
             payload=payload,
             acknowledge=acknowledge,
         )

@@ -25,7 +25,8 @@ def build(configuration: dict) -> TimeBase:
     settings, nodes, run = configuration["settings"], configuration["nodes"], configuration["run"]
     names = [node["name"] for node in nodes]
     tables = {node["name"]: cosim.isa.find(node["isa"]).interrupts for node in nodes}
-    broker = Broker(core_nodes(nodes), tables, latencies(settings, names))
+    network_ps = settings.get("network.round_trip_ns", 0) * PS_PER_NS // 2  # one way
+    broker = Broker(core_nodes(nodes), tables, latencies(settings, names), network_ps)
     quantum_ns = settings.get("time.quantum_ns") or broker.latency_ps_min // PS_PER_NS
     return TimeBase(
         broker, quantum_ps=quantum_ns * PS_PER_NS, limit_ps=max(0, run.get("limit_ps", 0))

@@ -35,6 +35,7 @@ INTIDS = (
     3,  # MIGRATE
     4,  # USER
     5,  # ACKNOWLEDGE
+    6,  # NETWORK
 )
 FUNCTIONS = {intid: function for function, intid in enumerate(INTIDS)}
 

@@ -33,6 +33,7 @@ VECTORS = (
     0xE7,  # MIGRATE
     0xE6,  # USER
     0xE5,  # ACKNOWLEDGE
+    0xE4,  # NETWORK
 )
 FUNCTIONS = {vector: function for function, vector in enumerate(VECTORS)}
 DELIVERY_FIXED = 0

@@ -38,6 +38,20 @@ DESIGNS = {
             True,
             "one operating system over all nodes: shared structures, direct remote access",
         ),
+        Design(
+            "multi-shm",
+            "cosim.kernel.multiple.services:SHARED_MEMORY",
+            True,
+            "a kernel per node with its own memory; messages and copies of pages in shared memory",
+        ),
+        Design(
+            "multi-tcp",
+            "cosim.kernel.multiple.services:NETWORK",
+            True,
+            "a kernel per node with its own memory; messages and pages over a network",
+            MODELS[:1],
+            fixed=True,
+        ),
     )
 }
 DEFAULT = "vanilla"

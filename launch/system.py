@@ -21,6 +21,7 @@ NODE_NAME = re.compile(r"^[a-z][a-z0-9_]{0,31}$")
 # Words that stand where a node's name stands in the names of settings and statistics.
 RESERVED = frozenset(
     ("machine", "host", "memory", "cache", "cost", "time", "ipi", "futex", "kernel", "core")
+    + ("message", "network", "dsm")
     + ("l1i", "l1d", "l2", "l3", "snoop_filter", "timebase", "supervisor", "memsys")
 )
 NODE_KEYS = ("name", "isa", "cores")

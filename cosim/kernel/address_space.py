@@ -466,6 +466,10 @@ class AddressSpace(Areas, UserCopies):
         """
         return page_faults.resolve(self, address, access)
 
+    def area_at(self, address: int) -> Vma | None:
+        """The area that a fault at `address` is in; a stack grows down to it."""
+        return self.tree.find(address) or page_faults.grow_stack(self, address)
+
     def supply(self, area: Vma, page: int, *, write: bool) -> bool:
         """Put the page at `page` in place after a fault; False when its source has none there."""
         return page_faults.supply(self, area, page, write)

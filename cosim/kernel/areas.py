@@ -77,6 +77,10 @@ class Areas(ABC):
     def source(self, number: int) -> FileSource:
         """The file behind an area."""
 
+    def entry_rights(self, area: Vma, _page: int, *, changed: bool) -> int:
+        """Rights that the entry of one page of `area` gets: see page_faults.page_rights."""
+        return page_rights(area, changed=changed)
+
     # --- room ---
 
     def forget_search(self) -> None:
@@ -223,7 +227,8 @@ class Areas(ABC):
             for table in self.tables():
                 for virtual, slot, found in table.pages(area.start, area.end):
                     changed = bool(found.protection & PROT_WRITE)
-                    table.write_slot(slot, found.physical, page_rights(area, changed=changed))
+                    rights = self.entry_rights(area, virtual, changed=changed)
+                    table.write_slot(slot, found.physical, rights)
                     pages.append(virtual)
         self.translations_changed(pages)
 
@@ -246,7 +251,8 @@ class Areas(ABC):
                 if length:
                     self.memory.charge("file_page")
                     source.write_at(offset, self.memory.read(found.physical, length))
-                table.write_slot(slot, found.physical, page_rights(area, changed=False))
+                rights = self.entry_rights(area, virtual, changed=False)
+                table.write_slot(slot, found.physical, rights)
                 pages.append(virtual)
         self.translations_changed(pages)
 

@@ -62,6 +62,7 @@ COSTS: dict[str, Cost] = {
     "ipi_receive":       Cost(120, ESTIMATE, "read which function was asked for and dispatch it"),
     "message_send":      Cost(200, ESTIMATE, "compose a message, put it into a ring (bytes apart)"),
     "message_receive":   Cost(150, ESTIMATE, "take a message out of a ring and dispatch it"),
+    "dsm_event":         Cost(500, ESTIMATE, "serialise and look up one page-protocol event"),
     "migration":         Cost(1500, ESTIMATE, "hand a thread to another kernel, or take one in"),
     # files
     "file_operation":    Cost(250, ESTIMATE, "one read, write, seek or status call on a file"),

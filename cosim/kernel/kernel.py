@@ -43,7 +43,7 @@ from cosim.kernel.scheduler import Lane, Scheduler
 from cosim.kernel.shared_window import SharedWindow
 from cosim.kernel.signals import SignalInfo, Signals
 from cosim.kernel.task import Process, TaskTable, Thread
-from cosim.kernel.waiting import Cause
+from cosim.kernel.waiting import Cause, PageWait
 from cosim.units import PS_PER_NS, cycles_of_ps
 
 RELEASE = "6.1.0-stramash"
@@ -157,6 +157,8 @@ class Kernel:
     migrations: Any
     delegation: Any
     namespaces: Any
+    pages: Any
+    areas: Any
     translations_moved: Callable[[int, list[int]], None]
 
     def __init__(
@@ -320,7 +322,10 @@ class Kernel:
             thread.pending or thread.process.pending or thread.interrupted is not None
             or thread.mask_to_restore is not None
         ):  # fmt: skip
-            self.signals.deliver(thread)
+            try:
+                self.signals.deliver(thread)
+            except PageWait as block:
+                traps.sleep(self, thread, block)
         return thread.alive and lane.current is thread
 
     def _next_event_ps(self, lane: Lane) -> int | None:

@@ -191,6 +191,7 @@ ADDRESS_SPACE = Structure("ADDRESS_SPACE", SPACE_BYTES, "memory of one process, 
     Field("next",        224, 8, "next ADDRESS_SPACE of the node"),
     Field("previous",    232, 8, "previous one"),
     Field("generation",  240, 8, "moves when translations are reduced: older ones are void"),
+    Field("ownership",   248, 8, "tables of who has which page (multiple kernels), 0 = none yet"),
     Field("slab",        256, SLAB.size, "SLAB of the AREA nodes"),
     Field("tables",      320, NODES_MAX * 32, "TABLE rows, by index of the node"),
 ))

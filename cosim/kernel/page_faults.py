@@ -37,11 +37,9 @@ def resolve(space: "AddressSpace", address: int, access: int) -> Signal | None:
     entry included.
     """
     space.memory.charge("page_fault")
-    area = space.tree.find(address)
+    area = space.area_at(address)
     if area is None:
-        area = _grow_stack(space, address)
-        if area is None:
-            return Signal(SIGSEGV, SEGV_MAPERR, address)
+        return Signal(SIGSEGV, SEGV_MAPERR, address)
     if not permits(area.protection, access):
         return Signal(SIGSEGV, SEGV_ACCERR, address)
     try:
@@ -74,7 +72,7 @@ def page_rights(area: Vma, *, changed: bool) -> int:
     return area.protection
 
 
-def _grow_stack(space: "AddressSpace", address: int) -> Vma | None:
+def grow_stack(space: "AddressSpace", address: int) -> Vma | None:
     """Extend the stack above `address` down to it, within the limit and off its neighbour; None
     when it may not.
     """
@@ -111,7 +109,7 @@ def supply(space: "AddressSpace", area: Vma, page: int, write: bool) -> bool:
     if physical is None:
         return False
     with space.table_lock:
-        table.write_slot(slot, physical, page_rights(area, changed=write))
+        table.write_slot(slot, physical, space.entry_rights(area, page, changed=write))
     return True
 
 
@@ -121,7 +119,7 @@ def renew(
     """The entry is there: the translation was older, or a shared file page is written first."""
     with space.table_lock:
         changed = write or bool(found.protection & PROT_WRITE)
-        rights = page_rights(area, changed=changed)
+        rights = space.entry_rights(area, page, changed=changed)
         space.page_table.write_slot(slot, found.physical, rights)
     space.translation_renewed(page)
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from cosim.engine.interface import Reason
 from cosim.kernel.errno import Errno, KernelError
 from cosim.kernel.task import Process, TaskState, Thread
-from cosim.kernel.waiting import Cause, Wait
+from cosim.kernel.waiting import Cause, PageWait, Wait
 
 SIGNALS_MAX = 64
 SIGNAL_INFO_BYTES = 128
@@ -275,7 +275,11 @@ class Signals:
             if interrupted is not None:
                 self._end_call(thread, restart=interrupted and bool(action.flags & SA_RESTART))
                 interrupted = None
-            self._run_handler(thread, info, action)
+            try:
+                self._run_handler(thread, info, action)
+            except PageWait:  # a page of the stack is elsewhere: the signal is still to come
+                thread.pending.insert(0, info)
+                raise
         if thread.mask_to_restore is not None:
             thread.mask, thread.mask_to_restore = thread.mask_to_restore, None
         if interrupted is not None:

@@ -94,6 +94,7 @@ class Process:
     home: int = 0
     images: dict[str, str] = field(default_factory=dict)
     layout: Any = None
+    host_name: str = ""  # its home's, where kernels have one each
     introduced: set[int] = field(default_factory=set)  # nodes that were told of it
     vfork_parent: tuple[int, int] | None = None  # node and thread that wait, away from home
 

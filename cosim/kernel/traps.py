@@ -3,6 +3,8 @@
 HANDLERS maps the engine's reasons to function(kernel, thread, stop).
 """
 
+from contextlib import suppress
+
 from cosim.engine.interface import Reason, Stop
 from cosim.kernel.errno import Errno, KernelError
 from cosim.kernel.signals import (
@@ -58,10 +60,10 @@ def finish_call(kernel, thread: Thread, work) -> None:
         wait = block.wait
         then = wait.finish
         wait.finish = lambda cause: _again(then, cause, work)
-        _sleep(kernel, thread, block)
+        sleep(kernel, thread, block)
         return
     except Block as block:
-        _sleep(kernel, thread, block)
+        sleep(kernel, thread, block)
         return
     if result is not None and thread.alive:
         engine = thread.lane.core.engine
@@ -74,7 +76,13 @@ def _again(then, cause: Cause, work):
     return work()
 
 
-def _sleep(kernel, thread: Thread, block: Block) -> None:
+def _access_again(then, cause: Cause) -> None:
+    """What a user access waited for is there, or the signal that it deserves."""
+    with suppress(KernelError):  # the registers are the program's own: no result goes into them
+        then(cause)
+
+
+def sleep(kernel, thread: Thread, block: Block) -> None:
     """Put the thread to sleep, unless a signal is there already."""
     wait = block.wait
     if kernel.signals.is_due(thread, wait):
@@ -99,7 +107,9 @@ def page_fault(kernel, thread: Thread, stop: Stop) -> None:
     try:
         signal = thread.process.space.fault(stop.address, stop.access)
     except PageWait as block:
-        _sleep(kernel, thread, block)
+        then = block.wait.finish
+        block.wait.finish = lambda cause: _access_again(then, cause)
+        sleep(kernel, thread, block)
         return
     if signal is None:
         return

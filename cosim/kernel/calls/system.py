@@ -23,7 +23,7 @@ def uname(kernel, thread, buffer: int) -> int:
     """uname(2)."""
     fields = (
         "Linux",
-        kernel.services.host_name(kernel),
+        thread.process.host_name or kernel.services.host_name(kernel),
         kernel.release,
         "#1 SMP Stramash",
         kernel.isa.system_calls.MACHINE,

@@ -190,14 +190,18 @@ class DistributedProcesses(Processes):
 
     def forget_thread(self, thread: Thread) -> None:
         """A thread of another home is not here any more."""
-        kernel = self._kernel
-        kernel.scheduler.forget(thread)
-        del kernel.tasks.by_tid[thread.tid]
         process = thread.process
-        process.threads.remove(thread)
+        self._disown(thread)
         if process.borrowed and not process.threads:
             self.away.pop(process.pid, None)
             self.ended.add(process.pid)
+
+    def _disown(self, thread: Thread) -> None:
+        """Take a thread of another home out of everything here."""
+        kernel = self._kernel
+        kernel.scheduler.forget(thread)
+        del kernel.tasks.by_tid[thread.tid]
+        thread.process.threads.remove(thread)
 
     def _give_back(self, process: Process) -> None:
         """See Processes._give_back; the parent may wait on another node."""
@@ -286,6 +290,8 @@ class DistributedProcesses(Processes):
     def process_ended(self, message: Message) -> None:
         """PROCESS_ENDED, at home."""
         pid = message.words[0]
+        if pid not in self._left:
+            return  # a node that heard of the process after its end
         left, rest = self._left[pid]
         left.discard(message.source)
         if not left:

@@ -19,13 +19,13 @@ costs nothing in the simulated world, where the interrupt is what is charged.
 from cosim.broker import Function
 from cosim.errors import InputError, InvariantError
 from cosim.kernel.address_space import GENERATION, AddressSpace
-from cosim.kernel.layout import ADDRESS_SPACE, NODES_MAX, AreaKind, FrameUse
+from cosim.kernel.distributed.own_pages import own_page
+from cosim.kernel.layout import ADDRESS_SPACE, NODES_MAX, AreaKind
 from cosim.kernel.loader import Image
 from cosim.kernel.mapping import Signal
 from cosim.kernel.page_tables import PageTable
 from cosim.kernel.vma import Vma
 from cosim.kernel.waiting import Cause, PageWait, Wait
-from cosim.units import LINE_BYTES, PAGE_BYTES
 
 NODE = ADDRESS_SPACE.offset("node")
 
@@ -94,19 +94,8 @@ class FusedAddressSpace(AddressSpace):
 
     def own_page(self, area: Vma, page: int) -> int:
         """A frame with this kernel's own program's bytes for a page of a PER_ISA area."""
-        frame = self.frames.allocate(zero=False, use=FrameUse.PAGE, user=self.address, virtual=page)
-        content = bytearray(PAGE_BYTES)
         assert self.image is not None
-        for segment in self.image.segments:
-            start = max(page, segment.address)
-            end = min(page + PAGE_BYTES, segment.address + segment.file_bytes)
-            if start < end:
-                first = segment.offset + start - segment.address
-                content[start - page : end - page] = self.image.data[first : first + end - start]
-        self.memory.charge("file_page")
-        self.memory.charge("copy_line", PAGE_BYTES // LINE_BYTES)
-        self.memory.write(frame, bytes(content))
-        return frame
+        return own_page(self, self.image, page)
 
     def ask_home(self, page: int, *, write: bool) -> PageWait:
         """The wait of a fault that only the home can resolve; raise it."""
