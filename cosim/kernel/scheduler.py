@@ -8,12 +8,15 @@ the fewest threads.
 """
 
 from collections import deque
+from collections.abc import Sequence
 
 from cosim.broker import Function
 from cosim.kernel.clock import TimerQueue
 from cosim.kernel.task import TaskState, Thread
 from cosim.kernel.waiting import Cause, Wait
 from cosim.units import PAGE_SHIFT
+
+HURRY_SHARE = 100  # the part of a slice that a thread gets which others may be spinning for
 
 
 class Lane:
@@ -33,6 +36,7 @@ class Lane:
         self.generation = 0  # of the loaded space's translations
         self.timers = TimerQueue()
         self.slice_end_cycles = 0
+        self.hurried = 0  # threads that get short slices, see Scheduler.wake_first
         self.busy_at_switch = 0
         self.threads = 0  # living threads that belong here
         self.interrupts: list[dict] = []  # on their way, by time
@@ -116,6 +120,18 @@ class Scheduler:
         self._make_runnable(thread)
         return True
 
+    def wake_first(self, threads: Sequence[Thread], cause: Cause) -> None:
+        """Wake threads that others may be spinning for: they go before everybody else on their
+        core, in this order and for a short while each, and whoever has the core gives it up.
+        """
+        for thread in reversed(threads):
+            lane = thread.lane
+            if self.wake(thread, cause) and thread in lane.queue:
+                lane.queue.remove(thread)
+                lane.queue.appendleft(thread)
+                lane.slice_end_cycles = 0
+                lane.hurried += 1
+
     def yield_core(self, thread: Thread) -> None:
         """The current thread goes to the end of its core's queue, if anybody waits there."""
         lane = thread.lane
@@ -176,7 +192,9 @@ class Scheduler:
                 self._switch(lane, thread)
             lane.current = thread
             if lane.queue:
-                lane.slice_end_cycles = lane.core.now_cycles() + self.slice_cycles
+                share = HURRY_SHARE if lane.hurried else 1
+                lane.slice_end_cycles = lane.core.now_cycles() + self.slice_cycles // share
+            lane.hurried = max(lane.hurried - 1, 0)
             lane.busy_at_switch = lane.core.settle()
         return lane.current
 

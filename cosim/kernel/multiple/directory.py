@@ -33,7 +33,7 @@ from cosim.kernel.mapping import (
     SIGKILL,
     SIGSEGV,
 )
-from cosim.kernel.multiple.serialisation import Action, Fault, Running
+from cosim.kernel.multiple.serialisation import REFUSALS_MAX, Action, Fault, Running
 from cosim.kernel.page_faults import permits
 from cosim.kernel.vma import Vma
 
@@ -108,11 +108,12 @@ class Directory:
 
     def requested(self, space, message: Message) -> None:
         """PAGE_REQUEST of another node."""
-        page, access = message.words[2:4]
+        page, access, attempt = message.words[2:5]
         running = self._pages.serialisation.find(space, page)
         if running is not None:
             wanted = Running.REMOTE_WRITE if access == Access.WRITE else Running.REMOTE_READ
-            if self._pages.serialisation.action(running, wanted) is Action.RETRY:
+            action = self._pages.serialisation.action(running, wanted)
+            if action is Action.RETRY and attempt < REFUSALS_MAX:
                 self._pages.say(message.source, space, page, Verdict.RETRY)
             else:
                 self._pages.serialisation.wait(running, message)

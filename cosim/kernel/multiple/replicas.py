@@ -23,7 +23,9 @@ class Replicas:
     def __init__(self, kernel, pages) -> None:
         self._kernel = kernel
         self._pages = pages
-        self._attempts: dict[tuple[int, int], int] = {}  # space and page -> times sent away
+        # Space and page -> times sent away, and whether for writing: a store-exclusive reads first,
+        # and must not ask for less than it was refused.
+        self._attempts: dict[tuple[int, int], tuple[int, bool]] = {}
 
     def rights(self, space, page: int, rights: int) -> int:
         """See Pages.rights."""
@@ -41,10 +43,13 @@ class Replicas:
         if word & HAS and (word & ALONE or not write):
             self._pages.renew(space, area, page)
             return True
+        attempt, wrote = self._attempts.get((space.address, page), (0, False))
+        if wrote and area.protection & PROT_WRITE:
+            write, wanted = True, Running.LOCAL_WRITE
         thread = self._kernel.current_thread()
         fault = self._pages.serialisation.start(space, page, wanted, thread=thread)
         access = Access.WRITE if write else Access.READ
-        self._pages.send(space.home, MessageKind.PAGE_REQUEST, space, page, access)
+        self._pages.send(space.home, MessageKind.PAGE_REQUEST, space, page, access, attempt)
         home = self._kernel.node_rows[space.home]["name"]
         raise self._pages.wait(fault, f"PAGE_REQUEST to {home}")
 
@@ -89,7 +94,9 @@ class Replicas:
     def _retry(self, fault: Fault) -> None:
         """Somebody else's turn: the fault is made again after a while."""
         key = (fault.space.address, fault.page)
-        attempt = self._attempts[key] = self._attempts.get(key, 0) + 1
+        attempt, wrote = self._attempts.get(key, (0, False))
+        attempt, wrote = attempt + 1, wrote or fault.running is Running.LOCAL_WRITE
+        self._attempts[key] = (attempt, wrote)
         self._pages.counts["retried"] += 1
         kernel = self._kernel
         lane = kernel.scheduler.by_core[kernel.memory.core.index]

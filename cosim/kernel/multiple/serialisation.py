@@ -18,6 +18,10 @@ from cosim.kernel.waiting import Cause
 from cosim.units import PS_PER_NS
 
 PATIENCE_PS = 100_000 * PS_PER_NS  # how long a page waits for the thread that wanted it
+# After so many instructions the thread has used the page: a loop of load-exclusive and
+# store-exclusive needs a handful, and with one nobody on the other side ever finished it.
+USE_INSTRUCTIONS = 32
+REFUSALS_MAX = 3  # so often a fault is sent away; then it waits its turn
 LOOK_PS = 1_000 * PS_PER_NS  # between two looks at whether a running fault is over
 BACK_OFF_PS = 100_000 * PS_PER_NS  # times the number of the attempt, for a fault sent away
 BACK_OFF_STEPS = 10
@@ -174,7 +178,11 @@ class Serialisation:
             return True
         if self._kernel.clock.now_ps() - fault.granted_ps >= PATIENCE_PS:
             return True
-        return 0 <= fault.resumed < thread.lane.core.engine.instructions
+        if fault.resumed < 0:
+            return False
+        done = thread.lane.core.engine.instructions - fault.resumed
+        sleeps = thread.wait is not None and not thread.wait.reason.startswith(("page", "area"))
+        return done >= USE_INSTRUCTIONS or sleeps
 
     def end(self, fault: Fault) -> None:
         """The fault runs no more; requests that waited for that are handled now, in order."""
@@ -187,13 +195,14 @@ class Serialisation:
             self._handle(message)
 
     def _wake(self, fault: Fault) -> None:
-        """Everybody who waits for the fault makes the access again."""
-        if fault.waiting:
-            self._kernel.scheduler.wake(fault.thread, Cause.EVENT)
+        """Everybody who waits for the fault makes the access again, its own thread last: a thread
+        that spins on a lock is always the first to miss the page, and would keep the lock's holder
+        from it for ever.
+        """
+        threads = fault.followers + ([fault.thread] if fault.waiting else [])
         self.followed += len(fault.followers)
-        followers, fault.followers = fault.followers, []
-        for thread in followers:
-            self._kernel.scheduler.wake(thread, Cause.EVENT)
+        fault.followers = []
+        self._kernel.scheduler.wake_first(threads, Cause.EVENT)
 
     def follow(self, fault: Fault, thread: Thread) -> None:
         """A thread waits until the fault is granted, or over."""
