@@ -3,18 +3,9 @@
  * (NAS report RNR-94-007): same keys, same ranking, same official test values.  Each timed ranking runs on another
  * node; the keys are made, sorted and checked at home, and the untimed first ranking stays there too.
  * Arguments: class (S, W, A, B); the node that ranks (default: the other one; "home" or -1: no migration). */
-#include <ctype.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <time.h>
-#include <stramash.h>
+#include <npb.h>
 
-enum { ITERATIONS = 10, TESTS = 5, BUCKETS_MAX = 1024, HOME = -1, TIMED = 1 };
-
-/* x(k+1) = 5^13 x(k) modulo 2^46, from 314159265 on. */
-static const uint64_t multiplier = 1220703125, first_seed = 314159265, seed_mask = (1ull << 46) - 1;
+enum { ITERATIONS = 10, TESTS = 5, BUCKETS_MAX = 1024 };
 
 /* The rank of the key at `index` moves with the iteration, because each iteration changes two keys:
  * rank + direction * (iteration - delay). */
@@ -58,30 +49,18 @@ static int *ranks;    /* of every value a key can have: how many keys are not gr
 static int bucket_size[BUCKETS_MAX], bucket_end[BUCKETS_MAX];
 static int tests_passed, home, iterations_away;
 
-/* Whole pages: class A then has the paper's 16,896 of them, and no heap header moves the keys within their lines. */
-static int *array_of(int count)
-{
-    int *array = mmap(NULL, count * sizeof *array, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    if (array == MAP_FAILED) {
-        perror("is: mmap");
-        exit(2);
-    }
-    return array;
-}
-
 /* A key is a quarter of the range times the sum of four random numbers below 1.  The numbers have 46 bits, so integers
  * give exactly what the published floating-point generator gives. */
 static void make_keys(void)
 {
-    uint64_t seed = first_seed;
+    uint64_t seed = 314159265;
     int shift = 46 + 2 - problem->key_values_log2;
 
     for (int i = 0; i < keys_total; i++) {
         uint64_t sum = 0;
 
         for (int draw = 0; draw < 4; draw++)
-            sum += seed = seed * multiplier & seed_mask;
+            sum += seed = seed * npb_multiplier & npb_mask;
         keys[i] = (int)(sum >> shift);
     }
 }
@@ -129,7 +108,7 @@ static void rank(int iteration)
     verify_ranks(iteration, value);
 }
 
-/* What migrates.  Returns its argument, so that a call which did not happen is noticed. */
+/* What migrates, as npb_work wants it. */
 static void *rank_there(void *iteration)
 {
     rank(*(const int *)iteration);
@@ -152,113 +131,44 @@ static void verify_order(void)
         printf("Full_verify: number of keys out of sort: %d\n", descents);
 }
 
-/* FNV-1a, a key at a time. */
 static uint64_t checksum(void)
 {
-    uint64_t hash = 14695981039346656037ull;
+    uint64_t hash = npb_hash_start;
 
     for (int i = 0; i < keys_total; i++)
-        hash = (hash ^ (uint32_t)keys[i]) * 1099511628211ull;
+        hash = npb_hash(hash, (uint32_t)keys[i]);
     return hash;
-}
-
-static double seconds(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec + now.tv_nsec * 1e-9;
 }
 
 /* The ten timed rankings; what they took. */
 static double rank_all(int target)
 {
-    region_begin(TIMED);
-    double start = seconds();
+    region_begin(NPB_TIMED);
+    double start = npb_seconds();
     for (int iteration = 1; iteration <= ITERATIONS; iteration++) {
         printf("        %d\n", iteration);
-        if (target == HOME) {
-            rank(iteration);
-        } else if (migrate_call(target, rank_there, &iteration) != &iteration) {
-            perror("is: migrate_call");
-            exit(2);
-        }
+        npb_work(target, rank_there, &iteration);
     }
-    double time = seconds() - start;
-    region_end(TIMED);
+    double time = npb_seconds() - start;
+    region_end(NPB_TIMED);
     return time;
-}
-
-static int report(double time)
-{
-    int verified = tests_passed == TESTS * ITERATIONS + 1;
-
-    printf("\n\n IS Benchmark Completed\n");
-    printf(" Class           = %24c\n", problem->letter);
-    printf(" Size            = %24d\n", keys_total);
-    printf(" Iterations      = %24d\n", ITERATIONS);
-    printf(" Time in seconds = %24.6f\n", time);
-    printf(" Mop/s total     = %24.2f\n", time > 0 ? (double)ITERATIONS * keys_total / time / 1e6 : 0);
-    printf(" Operation type  = %24s\n", "keys ranked");
-    printf(" Verification    = %24s\n", verified ? "SUCCESSFUL" : "UNSUCCESSFUL");
-    printf(" Version         = %24s\n", "3.3");
-    printf(" Ranked away     = %24d\n", iterations_away);
-    printf(" Checksum        =         %016llx\n", (unsigned long long)checksum());
-    return verified ? 0 : 1;
-}
-
-static void usage(void)
-{
-    fprintf(stderr, "usage: is [S|W|A|B] [node|home]\n");
-    exit(2);
-}
-
-static const struct problem *problem_of(const char *name)
-{
-    for (size_t i = 0; i < sizeof problems / sizeof problems[0]; i++)
-        if (toupper((unsigned char)name[0]) == problems[i].letter && name[1] == '\0')
-            return &problems[i];
-    usage();
-    return NULL;
-}
-
-/* The node that ranks: as asked, or the first that is not this one, or none. */
-static int target_of(const char *name)
-{
-    char *end;
-    long node;
-
-    if (name == NULL) {
-        node = home == 0 ? 1 : 0;
-        return node_available(node) ? node : HOME;
-    }
-    if (strcmp(name, "home") == 0)
-        return HOME;
-    node = strtol(name, &end, 10);
-    if (end == name || *end != '\0' || node < HOME || node > 1 << 16)
-        usage();
-    if (node != HOME && !node_available(node)) {
-        fprintf(stderr, "is: this machine has no node %ld to rank on\n", node);
-        exit(2);
-    }
-    return node;
 }
 
 int main(int argc, char **argv)
 {
-    int target;
+    struct npb_arguments given = npb_parse("is", argc, argv);
+    char size[16];
 
-    if (argc > 3)
-        usage();
     home = current_node();
-    problem = problem_of(argc > 1 ? argv[1] : "S");
-    target = target_of(argc > 2 ? argv[2] : NULL);
+    for (problem = problems; problem->letter != given.letter; problem++)
+        ;
     keys_total = 1 << problem->keys_log2;
     key_values = 1 << problem->key_values_log2;
     buckets = 1 << problem->buckets_log2;
-    keys = array_of(keys_total);
-    bucketed = array_of(keys_total);
-    ranks = array_of(key_values);
+    keys = npb_array(keys_total, sizeof *keys);
+    bucketed = npb_array(keys_total, sizeof *bucketed);
+    ranks = npb_array(key_values, sizeof *ranks);
+    snprintf(size, sizeof size, "%d", keys_total);
 
     printf("\n\n NAS Parallel Benchmarks (NPB3.3-SER) - IS Benchmark\n\n");
     printf(" Size:  %d  (class %c)\n Iterations:   %d\n", keys_total, problem->letter, ITERATIONS);
@@ -266,7 +176,8 @@ int main(int argc, char **argv)
     rank(1);
     tests_passed = 0;
     printf("\n   iteration\n");
-    double time = rank_all(target);
+    double time = rank_all(given.target);
     verify_order();
-    return report(time);
+    return npb_report("IS", problem->letter, size, ITERATIONS, time, (double)ITERATIONS * keys_total, "keys ranked",
+                      tests_passed == TESTS * ITERATIONS + 1, iterations_away, checksum());
 }

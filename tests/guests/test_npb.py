@@ -47,7 +47,7 @@ def test_is_passes_the_official_verification(letter, isa):
     assert (ran.status, ran.errors) == (0, "")
     assert found["Class"] == letter and found["Size"] == str(2 ** CLASSES[letter][0])
     assert found["Verification"] == "SUCCESSFUL"
-    assert found["Ranked away"] == "0"
+    assert found["Calls away"] == "0"
     assert found["Checksum"] == expected_checksum(letter)
     assert [int(line) for line in ran.lines if line.strip().isdigit()] == [*range(1, 11)]
 
@@ -64,7 +64,7 @@ def test_is_ranks_where_it_is_told():
         arguments: results(run("is", *arguments, flags=flags))
         for arguments in [("S",), ("S", 2), ("S", "home"), ("S", -1), ("S", 0)]
     }
-    assert [table["Ranked away"] for table in away.values()] == ["10", "10", "0", "0", "0"]
+    assert [table["Calls away"] for table in away.values()] == ["10", "10", "0", "0", "0"]
     assert len({table["Checksum"] for table in away.values()}) == 1
 
 

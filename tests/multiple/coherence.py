@@ -15,7 +15,9 @@ def check(machine: Machine) -> int:
     shared = 0
     for kernel in machine.kernels:
         for process in kernel.tasks.processes.values():
-            if process.space.contexts and not process.borrowed:
+            # What the home has just unmapped others may still have, until they have followed.
+            settled = process.space.contexts and not process.space.unconfirmed
+            if settled and not process.borrowed:
                 shared += _check_process(machine, tables, kernel, process.space)
     _check_frames(machine, tables)
     return shared
