@@ -71,7 +71,7 @@ def test_is_ranks_where_it_is_told():
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ("first_seed = 314159265", "first_seed = 314159267", "Failed partial verification"),
+        ("uint64_t seed = 314159265", "uint64_t seed = 314159267", "Failed partial verification"),
         ("bucketed[i];\n    for", "bucketed[i];\n    keys[7] = 0;\n    for", "out of sort: 1"),
     ],
     ids=["keys", "order"],

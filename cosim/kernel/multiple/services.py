@@ -98,14 +98,15 @@ INTERRUPTS = {
 class MultipleServices(Services):
     """Services of multiple kernels.
 
-    messages: what carries messages.  shares_memory: can a kernel copy a page out of another's
-    memory?
+    messages: what carries messages.  handlers: what is done with them, by kind.  shares_memory: can
+    a kernel copy a page out of another's memory?
     """
 
     address_space: Any = MultipleAddressSpace
     futexes: Any = FutexTable
     processes: Any = MultipleProcesses
     messages: Any = Messages
+    handlers: Any = field(default_factory=lambda: dict(HANDLERS))
     shares_memory: bool = True
     calls: Any = field(default_factory=dict)
     interrupts: Any = field(default_factory=lambda: dict(INTERRUPTS))
@@ -133,7 +134,7 @@ class MultipleServices(Services):
         """See Services.complete."""
         kernel.pages = Pages(kernel, settings, long=not self.shares_memory)
         kernel.areas = AreaExchange(kernel, settings)
-        kernel.messages = self.messages(kernel, settings, HANDLERS)
+        kernel.messages = self.messages(kernel, settings, self.handlers)
 
     def turn_begins(self, kernel: Kernel, lane) -> None:
         """See Services.turn_begins."""
