@@ -130,6 +130,7 @@ class Thread:
     activations: list = field(default_factory=list)
     inbox: deque = field(default_factory=deque)
     answer: tuple | None = None
+    late_writes: list[tuple[int, bytes]] | None = None  # see cosim.kernel.distributed.late_writes
     mask_at_home: int = 0  # the signal mask that its home knows of
     migrated: bool = False
 

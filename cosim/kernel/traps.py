@@ -59,7 +59,8 @@ def finish_call(kernel, thread: Thread, work) -> None:
     except PageWait as block:
         wait = block.wait
         then = wait.finish
-        wait.finish = lambda cause: _again(then, cause, work)
+        ends = wait.killable  # then only a signal that ends the process can come first
+        wait.finish = lambda cause: _again(then, cause, work, ends=ends)
         sleep(kernel, thread, block)
         return
     except Block as block:
@@ -70,10 +71,10 @@ def finish_call(kernel, thread: Thread, work) -> None:
         engine.write(kernel.isa.traps.SYSTEM_CALL_RESULT, result & WORD_MASK)
 
 
-def _again(then, cause: Cause, work):
+def _again(then, cause: Cause, work, *, ends: bool):
     """The page that a call waited for is there: run the call from its start."""
     then(cause)
-    return work()
+    return None if ends and cause is Cause.SIGNAL else work()
 
 
 def _access_again(then, cause: Cause) -> None:

@@ -39,6 +39,7 @@ class Wait:
     leave(): takes the thread out of whatever queues it was put in; called once, before finish.
     signals: blocked signals that end the wait all the same (sigtimedwait).
     killable: only signals that end the process end the wait (vfork, a thread on another node).
+    guarded: finish makes late writes (distributed.late_writes).
     """
 
     reason: str
@@ -47,6 +48,7 @@ class Wait:
     leave: Callable[[], None] = lambda: None
     signals: int = 0
     killable: bool = False
+    guarded: bool = False
 
 
 class Block(Exception):

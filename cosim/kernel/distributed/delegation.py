@@ -14,6 +14,7 @@ the caller's tables.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple, NoReturn
 
@@ -276,13 +277,12 @@ class Delegation:
             def finish(cause: Cause) -> None:
                 def rest() -> int | None:
                     result = inner.finish(cause)
-                    return work() if again else result
+                    ends = inner.killable and cause is Cause.SIGNAL
+                    return work() if again and not ends else result
 
                 self._serve(thread, caller, rest)
 
-            raise Block(
-                Wait(inner.reason, finish, inner.deadline_ps, inner.leave, inner.signals)
-            ) from None
+            raise Block(replace(inner, finish=finish)) from None
         finally:
             kernel.isa = own
         if thread.alive:

@@ -98,6 +98,29 @@ class MultipleAddressSpace(AddressSpace):
         except PageWait as wait:
             wait.wait.leave()
 
+    # --- copies ---
+
+    def write(self, address: int, data: bytes) -> None:
+        """See UserCopies.write; in a call, what would wait for a page is written at its end."""
+        try:
+            super().write(address, data)
+        except PageWait as wait:
+            self._keep(wait, address, data)
+
+    def write_word(self, address: int, value: int, size: int = 8) -> None:
+        """See UserCopies.write_word and write."""
+        try:
+            super().write_word(address, value, size)
+        except PageWait as wait:
+            self._keep(wait, address, (value & (1 << 8 * size) - 1).to_bytes(size, "little"))
+
+    def _keep(self, wait: PageWait, address: int, data: bytes) -> None:
+        kept = self.kernel.current_thread().late_writes
+        if kept is None:
+            raise wait
+        wait.wait.leave()
+        kept.append((address, data))
+
     # --- changes, which the home's other contexts follow ---
 
     def clear(self, start: int, end: int) -> None:

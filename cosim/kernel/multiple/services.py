@@ -13,6 +13,7 @@ from cosim.kernel import interrupts
 from cosim.kernel.calls.process import exit_group
 from cosim.kernel.calls.table import Call, signed
 from cosim.kernel.distributed.delegation import Delegation
+from cosim.kernel.distributed.late_writes import late
 from cosim.kernel.distributed.messages import Handler, MessageKind, Messages
 from cosim.kernel.futex import FutexTable
 from cosim.kernel.kernel import CALLS, Kernel, Services
@@ -53,6 +54,10 @@ HANDLERS: dict[int, Handler] = {
     MessageKind.PAGE_INVALIDATED: lambda kernel, message: kernel.pages.answered(message),
 }
 MEMORY_CALLS = ("mmap", "munmap", "mprotect", "mremap", "brk", "madvise", "msync", "mincore")
+# Calls whose writes others must see before what the call does next: the end of a thread.
+AT_ONCE = frozenset(
+    ("exit", "exit_group", "migrate_call", "migrate_return", "rt_sigreturn", "execve")
+)
 KINDS = {
     **dict.fromkeys((*MEMORY_CALLS, "pkey_mprotect"), MessageKind.VMA_OPERATION),
     "futex": MessageKind.FUTEX,
@@ -126,6 +131,10 @@ class MultipleServices(Services):
             "migrate_call": Call(migrate_call, 3),
             "migrate_return": Call(migrate_return, 1),
             **self.calls,
+        }
+        calls = {
+            name: Call(late(call.function), call.arguments) if name not in AT_ONCE else call
+            for name, call in calls.items()
         }
         kernel.delegation = Delegation(kernel, calls, kinds=KINDS)
         kernel.calls = kernel.delegation.table()
