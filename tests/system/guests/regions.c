@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
- * Two regions of one label back to back, inside one of another label; work at home, then on the next node. */
+ * Two regions of one label back to back, inside one of another label; work at home, then on the next node.
+ * Arguments: rounds of work; with a second one, having been away is a failure. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <stramash.h>
 
 enum { WORDS = 8192, PARTS = 1, WHOLE = 2 };
 static unsigned word[WORDS];
+static int ran_on;
 
 static void *add(void *times)
 {
     for (int round = 0; round < *(int *)times; round++)
         for (int i = 0; i < WORDS; i++)
             word[i] += word[(i * 17 + round) % WORDS] + i;
+    ran_on = current_node();
     return times;
 }
 
@@ -29,5 +32,5 @@ int main(int argc, char **argv)
     region_end(PARTS);
     region_end(WHOLE);
     printf("%u\n", word[WORDS - 1]);
-    return 0;
+    return argc > 2 && ran_on != current_node() ? 4 : 0;
 }
