@@ -1,7 +1,13 @@
 """Does `stramash compare` run a program under several designs, and only once?"""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
+
+import psutil
 
 from launch import cli, comparison
 
@@ -45,3 +51,27 @@ def test_a_program_that_does_not_compile_is_the_callers_mistake(tmp_path, capsys
     bad.write_text("int main(void) { return x; }\n")
     assert cli.execute(["compare", str(bad)]) == 125
     assert "bad.c" in capsys.readouterr().err
+
+
+def test_an_interrupt_ends_all_runs_and_keeps_what_finished(tmp_path):
+    out = tmp_path / "a"
+    words = ["compare", "compute", *CHOICE, "--out", str(out), "--jobs", "1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "launch.cli", *words, "--", "100000", "64"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + 60
+    while not list(out.glob(".vanilla-*")):
+        assert time.monotonic() < until and process.poll() is None
+        time.sleep(0.1)
+    time.sleep(2)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    assert workers
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted" in errors
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    assert not alive
+    assert not list(out.glob(".*"))
