@@ -169,6 +169,7 @@ def build(
 
 
 app.command()(commands.compare)
+app.command()(commands.reproduce)
 app.command()(commands.report)
 
 

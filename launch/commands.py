@@ -60,16 +60,45 @@ def compare(
     return made.exit_status
 
 
+def reproduce(
+    experiment: Annotated[str, typer.Argument(help="fig9, fig10 or table3")],
+    letter: Annotated[str, typer.Option("--class", help="NPB class: S, W, A or B")] = "S",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="folder for everything (default: runs/reproduce/NAME-CLASS)"),
+    ] = None,
+    jobs: Jobs = 0,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> int:
+    """Run a figure or table of the paper: our number, the paper's, the difference, a plot.
+
+    A difference of more than 15 % is listed with its reason, or as unexplained.
+    """
+    from launch import reproduction
+
+    made = reproduction.reproduce(experiment, letter, out=out, jobs=jobs, progress=not quiet)
+    if as_json:
+        print(json.dumps({"folder": str(made.folder), "claims": made.rows}, indent=1))
+    else:
+        output_console().print(made)
+    return made.exit_status
+
+
 def report(
-    folders: Annotated[list[Path], typer.Argument(help="folders of runs or comparisons")],
+    folders: Annotated[
+        list[Path], typer.Argument(help="folders of runs, comparisons or reproductions")
+    ],
 ) -> None:
-    """Show finished runs again; comparisons are made again from their run folders."""
-    from launch import comparison
+    """Show finished runs again; the rest is made again from the run folders it names."""
+    from launch import comparison, reproduction
     from launch import report as reports
     from launch.results import RunFolder
 
     for folder in folders:
-        if (folder / comparison.FILE).exists():
+        if (folder / reproduction.FILE).exists():
+            output_console().print(reproduction.regenerate(folder))
+        elif (folder / comparison.FILE).exists():
             output_console().print(comparison.regenerate(folder))
         else:
             output_console().print(reports.comparison([RunFolder.read(folder)]))

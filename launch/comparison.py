@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 FILE = "comparison.json"
 PICTURE = "comparison.png"
 FOLDER = "compare"  # below runs/
+REPRODUCTIONS = "reproduce"  # below runs/: comparisons of launch.reproduction
 KIND = "comparison"
 FORMAT = 1
 BASE = "vanilla"  # what everything is normalised to
@@ -133,13 +134,18 @@ def run(
 ) -> "Comparison":
     """Run what has not finished before and write the comparison's folder."""
     with BatchDisplay(len(systems), quiet=quiet) as display:
-        others = [runs_folder() / FOLDER / title]
-        batch = Batch(folder, others, jobs, display.heard, display.ended, sys.argv)
+        batch = Batch(folder, known_places(title), jobs, display.heard, display.ended, sys.argv)
         done = batch.run([system.task for system in systems])
     content = content_of(folder, title, named(systems, done))
     comparison = Comparison(folder, content, reused=[d.folder for d in done if d.reused])
     comparison.write()
     return comparison
+
+
+def known_places(title: str) -> list[Path]:
+    """Where finished runs of this title may be."""
+    reproduced = (runs_folder() / REPRODUCTIONS).glob(f"*/{title}*")
+    return [runs_folder() / FOLDER / title, *sorted(reproduced)]
 
 
 def named(systems: Sequence[System], done: Sequence[Done]) -> list[dict[str, Any]]:
@@ -204,8 +210,24 @@ def row(folder: Path, system: Mapping) -> dict[str, Any]:
         "messages": over_nodes("messages.sent"),
         "pages_replicated": over_nodes("pages.replicated"),
         "migrations": over_nodes("migrations.sent"),
+        "kinds": {
+            "messages": kinds(found, "messages.sent."),
+            "pages_replicated": kinds(found, "pages.replicated."),
+        },
         "digest": found.manifest["digest"],
     }
+
+
+def kinds(run: RunFolder, prefix: str) -> dict[str, int]:
+    """Counters below a name, over all nodes, by their last part; those that counted something."""
+    found: dict[str, int] = {}
+    for node in run.nodes:
+        front = f"{node}.{prefix}"
+        for name, value in run.statistics.items():
+            if name.startswith(front) and value:
+                kind = name.removeprefix(front)
+                found[kind] = found.get(kind, 0) + int(value)
+    return dict(sorted(found.items()))
 
 
 class Comparison:
