@@ -26,8 +26,9 @@ LEGEND = {
     "waiting": "messages, waiting",
 }
 LABEL_COLUMNS = 12
+THIN = 0.004  # a part too thin for an edge of its own
 COLUMNS = 2  # of panels
-LEGEND_INCHES = 8.0  # of the legend in one line
+LEGEND_INCHES = 9.5  # of the legend in one line
 BAR_INCHES, PANEL_INCHES, MARGIN_INCHES = 0.95, 3.4, 1.2
 DOTS_PER_INCH = 120
 
@@ -69,6 +70,38 @@ def stacked(panels: Sequence[Panel], title: str) -> "Figure":
     return figure
 
 
+class Pair(NamedTuple):
+    """A count: ours, None without one, and the paper's."""
+
+    label: str
+    ours: float | None
+    paper: float
+
+
+def counts(pairs: Sequence[Pair], title: str) -> "Figure":
+    """A figure with a pair of bars for each count, on a logarithmic axis."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.0, 0.42 * len(pairs) + MARGIN_INCHES), layout="constrained")
+    axes = figure.subplots()
+    places = [-number for number in range(len(pairs))]
+    for shift, name, colour in ((0.2, "ours", "#0072B2"), (-0.2, "paper", "#E69F00")):
+        values = [getattr(pair, name) for pair in pairs]
+        heights = [value or 0.0 for value in values]
+        axes.barh([place + shift for place in places], heights, 0.38, color=colour, label=name)
+        for place, value in zip(places, values, strict=True):
+            text = "no result" if value is None else f"{value:,}"
+            axes.text(max(value or 0, 1) * 1.1, place + shift, text, va="center", fontsize=8)
+    axes.set_xscale("log")
+    axes.set_xlim(1, 5 * max(max(pair.paper, pair.ours or 0) for pair in pairs))
+    axes.set_yticks(places, [pair.label for pair in pairs], fontsize=8)
+    axes.set_xlabel("count")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower right", fontsize=9)
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
 def _panel(axes: Any, panel: Panel) -> None:
     places = range(len(panel.bars))
     heights = [0.0] * len(panel.bars)
@@ -76,7 +109,7 @@ def _panel(axes: Any, panel: Panel) -> None:
         values = [(bar.parts or {}).get(name, 0.0) for bar in panel.bars]
         axes.bar(
             places, values, 0.68, bottom=heights, color=COLOURS[name], label=LEGEND[name],
-            edgecolor="white", linewidth=0.4,
+            edgecolor="white", linewidth=[0.4 if value > THIN else 0.0 for value in values],
         )  # fmt: skip
         heights = [below + value for below, value in zip(heights, values, strict=True)]
     top = max([1.0, *heights])

@@ -21,7 +21,7 @@ from rich.text import Text
 
 from cosim.errors import InputError
 from launch import charts, comparison, designs, experiments, quantities, results
-from launch.experiments.declaration import CLASSES, Experiment, Subject
+from launch.experiments.declaration import CLASSES, Count, Experiment, Subject
 from launch.instantiation import runs_folder, safe_name
 
 FILE = "experiment.json"
@@ -113,8 +113,10 @@ class Reproduction:
             for subject, made in self.comparisons.items()
             for row in made.rows
         }
-        claims = experiments.find(content["experiment"]).claims
-        self.rows = [quantities.judge(claim, cells, content["class"]) for claim in claims]
+        self.experiment = experiments.find(content["experiment"])
+        self.rows = [
+            quantities.judge(claim, cells, content["class"]) for claim in self.experiment.claims
+        ]
 
     @property
     def title(self) -> str:
@@ -123,7 +125,7 @@ class Reproduction:
 
     @property
     def picture(self) -> Path:
-        """The stacked bars."""
+        """The plot."""
         return self.folder / f"{self.content['experiment']}.png"
 
     @property
@@ -133,7 +135,14 @@ class Reproduction:
         return max([int(missing), *(made.exit_status for made in self.comparisons.values())])
 
     def plot(self) -> Any:
-        """A panel of stacked bars for each subject."""
+        """A panel of stacked bars for each subject, or counts beside the paper's."""
+        if self.experiment.counts:
+            pairs = [
+                charts.Pair(row["statement"], row["ours"], row["paper"])
+                for row, claim in zip(self.rows, self.experiment.claims, strict=True)
+                if isinstance(claim.quantity, Count)
+            ]
+            return charts.counts(pairs, self.title)
         panels = [comparison.panel(name, made.rows) for name, made in self.comparisons.items()]
         return charts.stacked(panels, f"{self.title}: time by vanilla")
 
@@ -154,7 +163,7 @@ class Reproduction:
         """report.md."""
         lines = [f"# {self.title}", "", self.content["question"], ""]
         if self.comparisons:
-            lines += [f"![time by vanilla]({self.picture.name})", ""]
+            lines += [f"![{self.title}]({self.picture.name})", ""]
         lines += ["| what | ours | | paper | difference | status | source |"]
         lines += ["|---|---:|---|---:|---:|---|---|"]
         for row in self.rows:

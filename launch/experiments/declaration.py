@@ -106,10 +106,15 @@ class Claim:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A figure or table.  systems: (design, memory model) of every subject, beside the base."""
+    """A figure or table.
+
+    systems: (design, memory model) of every subject, beside the base.  counts: its picture shows
+    the counts, not times.
+    """
 
     name: str
     question: str
     subjects: Sequence[Subject]
     systems: Sequence[tuple[str, str]]
     claims: Sequence[Claim]
+    counts: bool = False

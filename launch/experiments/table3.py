@@ -46,4 +46,5 @@ EXPERIMENT = Experiment(
     claims=[
         claim for benchmark in PAPER for counter in COUNTERS for claim in claims(benchmark, counter)
     ],
+    counts=True,
 )
