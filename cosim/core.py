@@ -16,7 +16,7 @@ from cosim.engine.stream import CoreStream, Word
 from cosim.engine.unicorn_engine import UnicornEngine
 from cosim.engine.writer import StreamWriter
 from cosim.isa import Isa
-from cosim.units import ps_of_cycles
+from cosim.units import cycles_of_instructions, ps_of_cycles
 
 POLL_SECONDS = 0.05
 SLICE_INSTRUCTIONS_FIRST = 500_000
@@ -92,7 +92,7 @@ class Core:
         memory_cycles = self.writer.settle()
         self._publish_progress()
         instructions = self.engine.instructions + self._words[Control.KERNEL_COUNT]
-        return instructions * self._ipc[1] // self._ipc[0] + memory_cycles
+        return cycles_of_instructions(instructions, self._ipc) + memory_cycles
 
     def now_cycles(self) -> int:
         """The local clock: busy + idle cycles, exact."""

@@ -22,11 +22,19 @@ from cosim.timebase import core_nodes
 from cosim.transport import connect_dealer
 from cosim.units import cycles_of_ps
 
-MEMORY_PORT = "memsys.port:attach"  # found by name: this package does not import the memory system
+# Found by name: this package does not import the memory system.
+MEMORY_PORT = "memsys.port:attach"
+MEMORY_COUNTERS = "memsys.snapshot:Snapshots"
 NEXT_TURN_MS = 20  # without a turn for this long, the control socket is watched as well
 EXITED_NAMES = tuple(item.name for item in control_protocol.EXITED.fields)
 TURNED_NAMES = ("now_ps", "state", "wake_ps", "sends", "acknowledges")  # what the kernel decides
 ALIVE_SECONDS = 1.0  # host time between signs of progress in a long turn
+
+
+def _find(place: str) -> Any:
+    """What is at "module:NAME"."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 class Outbox:
@@ -64,9 +72,11 @@ class Node:
             name: Segment.attach(path) for name, path in configuration["segments"].items()
         }
         isa = cosim.isa.find(self.description["isa"])
-        module, _, function = MEMORY_PORT.partition(":")
-        attach = getattr(importlib.import_module(module), function)
-        port = attach(self.segments["hierarchy"].array, self.segments["stream"].array)
+        shared = self.segments["hierarchy"].array, self.segments["stream"].array
+        port = _find(MEMORY_PORT)(*shared)
+        counters = _find(MEMORY_COUNTERS)(
+            configuration["settings"], configuration["nodes"], *shared
+        )
         self.cores = [
             Core(
                 index,
@@ -90,7 +100,7 @@ class Node:
         )
         self.kernel = Kernel(
             configuration, self.description, isa, self.cores, self.segments, Outbox(self),
-            load_services(str(configuration.get("run", {}).get("services", ""))),
+            load_services(str(configuration.get("run", {}).get("services", ""))), counters,
         )  # fmt: skip
         self.turn: dict[str, Any] = {}
         self.now_ps = dict.fromkeys(self.indices, 0)

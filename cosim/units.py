@@ -34,6 +34,11 @@ def cycles_of_ps(ps: int, frequency_hz: int) -> int:
     return -(-ps * frequency_hz // PS_PER_SECOND)
 
 
+def cycles_of_instructions(instructions: int, ipc: tuple[int, int]) -> int:
+    """Cycles that instructions take by themselves.  ipc: numerator and denominator."""
+    return instructions * ipc[1] // ipc[0]
+
+
 def page_of(address: int) -> int:
     """Page number (frame number when the address is physical)."""
     return address >> PAGE_SHIFT

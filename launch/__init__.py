@@ -1,6 +1,7 @@
-"""The launch layer: starts machines, collects what they say, shows it.  `Machine` is its Python
-interface."""
+"""The launch layer: starts machines, collects what they say, shows it.  `Machine` and `compare` are
+its Python interface."""
 
+from launch.comparison import Comparison, compare
 from launch.machine import Machine, Run
 
-__all__ = ["Machine", "Run"]
+__all__ = ["Comparison", "Machine", "Run", "compare"]

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from cosim.errors import ExitCode, MachineError, StramashError
-from launch import options
+from cosim.errors import ExitCode, MachineError
+from launch import commands, options
+from launch.consoles import errors_console, output_console
+from launch.failures import one_line
 
 INTERRUPTED = 130  # as a shell reports SIGINT
-PIPE_COLUMNS = 240
 
 app = typer.Typer(
     name="stramash",
@@ -32,17 +32,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def errors_console() -> Console:
-    """For people: stderr."""
-    return Console(stderr=True, highlight=False)
-
-
-def output_console() -> Console:
-    """For results that were asked for: stdout, and wide enough for a pipe never to cut a line."""
-    width = None if sys.stdout.isatty() else PIPE_COLUMNS
-    return Console(highlight=False, width=width)
 
 
 @app.command()
@@ -179,13 +168,9 @@ def build(
         print(f"{node}\t{path}")
 
 
-@app.command()
-def report(runs: Annotated[list[Path], typer.Argument(help="run folders")]) -> None:
-    """Show finished runs again."""
-    from launch import report as reports
-    from launch.results import RunFolder
-
-    output_console().print(reports.comparison([RunFolder.read(path) for path in runs]))
+app.command()(commands.compare)
+app.command()(commands.reproduce)
+app.command()(commands.report)
 
 
 @app.command()
@@ -221,19 +206,6 @@ def clean() -> None:
 
     for folder in running.clean():
         print(f"removed {folder}")
-
-
-def one_line(error: Exception) -> str:
-    """What a user reads about a failure."""
-    if hasattr(
-        error, "format_message"
-    ):  # the option parser's errors, whichever version of it is installed
-        return " ".join(error.format_message().split()) + "; `stramash --help` shows the commands"
-    if isinstance(error, StramashError):
-        return " ".join(str(error).split())
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{Path(place.filename).name}:{place.lineno}"
-    return f"unexpected {type(error).__name__} at {where}: {error}; STRAMASH_DEBUG=1 shows more"
 
 
 def fail(error: Exception) -> int:

@@ -170,7 +170,7 @@ def new_folder(name: str, given: Path | None = None) -> Path:
     """Make the run folder: `given`, or runs/NAME-TIME.  Raises InputError when it holds something
     else already."""
     if given is None:
-        return _fresh_folder(re.sub(r"[^A-Za-z0-9_.+-]", "_", name)[:NAME_LENGTH_MAX])
+        return _fresh_folder(safe_name(name))
     if given.exists() and not given.is_dir():
         raise InputError(f"{given}: --out must be a folder")
     if given.is_dir() and any(given.iterdir()) and not (given / "manifest.json").exists():
@@ -182,8 +182,18 @@ def new_folder(name: str, given: Path | None = None) -> Path:
     return given
 
 
+def safe_name(name: str) -> str:
+    """A name that can be that of a folder everywhere."""
+    return re.sub(r"[^A-Za-z0-9_.+-]", "_", name)[:NAME_LENGTH_MAX]
+
+
+def runs_folder() -> Path:
+    """Where runs go that name no folder."""
+    return Path(os.environ.get(RUNS_VARIABLE, "runs"))
+
+
 def _fresh_folder(name: str) -> Path:
-    runs = Path(os.environ.get(RUNS_VARIABLE, "runs"))
+    runs = runs_folder()
     stamp = time.strftime("%Y%m%d-%H%M%S")
     for attempt in range(1, 1000):
         suffix = "" if attempt == 1 else f"-{attempt}"

@@ -108,7 +108,8 @@ class Machine:
     any others, by name. os: operating-system design (launch.designs), or "MODULE:NAME". root: the
     folder guests see as /.  out: the run folder (default: a new one below runs/).  seed: what
     guests see as random.  limit: virtual time at which a run ends, as "5ms".  progress: show
-    progress on stderr. Raises InputError when these do not make a machine.
+    progress on stderr, or where a Display of your own does. Raises InputError when these do not
+    make a machine.
     """
 
     def __init__(
@@ -125,7 +126,7 @@ class Machine:
         out: str | Path | None = None,
         seed: int = 1,
         limit: str | None = None,
-        progress: bool = False,
+        progress: bool | Display = False,
     ) -> None:
         if nodes is not None and machine is not None:
             raise InputError("give either nodes or machine: a machine file names its nodes itself")
@@ -217,6 +218,12 @@ class Machine:
             placed = list(pool.map(lambda job: place(self.system, design, **job), wanted))
         return [program for group in placed for program in group]
 
+    def configuration_digest(self, programs: Sequence[Program]) -> str:
+        """Of everything that decides the result of a run of these programs, as its manifest has
+        it."""
+        configuration = Instantiation(self.simulation, Path(), self.root).configuration(programs)
+        return results.configuration_digest(configuration, [manifest_row(p) for p in programs])
+
     def _execute(
         self,
         instantiation: Instantiation,
@@ -225,8 +232,10 @@ class Machine:
         console: ConsoleCallback | None,
     ) -> results.RunFolder:
         configuration = instantiation.configuration(programs)
-        rows = [_manifest_row(program) for program in programs]
-        display = Display() if self.progress else QUIET
+        rows = [manifest_row(program) for program in programs]
+        display = self.progress if isinstance(self.progress, Display) else QUIET
+        if self.progress is True:
+            display = Display()
         heard: list[tuple[str, bytes]] = []
 
         def listen(node: str, data: bytes) -> None:
@@ -295,13 +304,15 @@ def _job(job: Job) -> dict:
     }
 
 
-def _manifest_row(program: Program) -> dict[str, object]:
+def manifest_row(program: Program) -> dict[str, object]:
     """What the manifest says about a program."""
+    images = {isa: results.file_digest(path) for isa, path in sorted(program.images.items())}
     return {
         "name": program.name,
         "node": program.node,
         "path": str(program.path),
         "digest": results.file_digest(program.path),
+        "images": images,
         "arguments": list(program.arguments),
         "stdin_digest": results.bytes_digest(program.stdin),
     }

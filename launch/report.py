@@ -7,11 +7,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from launch.breakdown import NAMES, breakdown
 from launch.results import RunFolder
 from launch.statistics import total
 
 Number = int | float | str
 NS_PER_MS = 1e6
+PS_PER_MS = 10**9
 
 
 class Counters:
@@ -179,6 +181,38 @@ def _ratio(left: Number | None, right: Number | None) -> str:
     return f"{right / left:.3f}" if numbers and left else ""  # type: ignore[operator]
 
 
+def where_time_went(run: RunFolder) -> RenderableType:
+    """The breakdown of a run: time in ms by part, for each node and for the machine."""
+    found = breakdown(run)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(f"ms of {'the run' if found.measured.what == 'run' else found.measured.what}")
+    for head in (*found.nodes, "machine", "%"):
+        table.add_column(head, justify="right")
+    for name in NAMES:
+        parts = [found.node_groups(node)[name] for node in found.nodes]
+        share = f"{100 * found.shares()[name]:.2f}"
+        table.add_row(name, *(_ms(ps) for ps in (*parts, found.machine[name])), share)
+        if name == "instructions":
+            kernel = [found.nodes[node]["instructions_kernel"] for node in found.nodes]
+            table.add_row("  of the kernel", *(_ms(ps) for ps in kernel), "", "")
+    table.add_row("elapsed", *("" for _ in found.nodes), _ms(found.elapsed_ps), "")
+    lines = [Text(found.measured.note)] if found.measured.note else []
+    if found.overlap > 1:
+        lines.append(
+            Text(
+                f"cores were busy {found.overlap:.3f} times as long as time passed;"
+                " the machine's parts are scaled to what passed"
+            )
+        )
+    return Group(table, *lines)
+
+
+def _ms(ps: int) -> str:
+    return f"{ps / PS_PER_MS:,.3f}"
+
+
 def comparison(runs: Sequence[RunFolder]) -> RenderableType:
-    """Several runs side by side: their summaries, one after the other."""
-    return Group(*(part for run in runs for part in (summary(run), Text())))
+    """Several runs, one after the other: their summaries, and where the time went."""
+    return Group(
+        *(part for run in runs for part in (summary(run), Text(), where_time_went(run), Text()))
+    )

@@ -23,6 +23,8 @@ import struct
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from cosim.errors import InputError
@@ -39,6 +41,8 @@ DIGEST_BYTES = 16
 # Of the run, what says where things are on the host and not what they are.
 PLACES = ("token", "program_files", "root")
 PS_PER_NS = 1000
+SIMULATOR = ("cosim", "isa_x86", "isa_arm", "isa_riscv", "memsys")  # packages
+COMPUTING = ("unicorn", "numba", "numpy")
 VERSIONED = ("stramash", "unicorn", "numba", "numpy", "pyzmq", "msgpack", "ziglang")
 Number = int | float | str
 
@@ -154,12 +158,14 @@ def _manifest(
         "seed": run["seed"],
         "digest": statistics["machine.digest"],
         "configuration_digest": configuration_digest(configuration, programs),
+        "simulator_digest": simulator_digest(),
         "ended": {
             "reason": outcome.reason,
             "failure": outcome.failure,
             "laws": {"held": not outcome.laws, "violations": outcome.laws},
             "programs": outcome.programs,
         },
+        "virtual_time_ps": outcome.virtual_time_ps,
         "regions": outcome.regions,
         "programs": [dict(program) for program in programs],
         "nodes": list(configuration["nodes"]),
@@ -181,6 +187,23 @@ def configuration_digest(configuration: Mapping, programs: Sequence[Mapping]) ->
     }
     content = json.dumps(decisive, sort_keys=True, default=str).encode()
     return hashlib.blake2b(content, digest_size=DIGEST_BYTES).hexdigest()
+
+
+@cache
+def simulator_digest() -> str:
+    """Of the sources of everything that computes a result, and of the versions of what it uses.
+
+    Runs of equal configuration and equal simulator have equal results, on every host.
+    """
+    total = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    for package in SIMULATOR:
+        folder = Path(str(find_spec(package).origin)).parent  # type: ignore[union-attr]
+        for path in sorted(folder.rglob("*.py")):
+            name = path.relative_to(folder.parent).as_posix()
+            total.update(f"{name} {file_digest(path)}\n".encode())
+    found = versions()
+    total.update(repr([found[package] for package in COMPUTING]).encode())
+    return total.hexdigest()
 
 
 def file_digest(path: Path) -> str:

@@ -5,14 +5,10 @@ itself was killed.
 """
 
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import Any
 
-import numpy as np
-
-from cosim.engine.stream import CoreStream, Word
 from cosim.shared import Segment
-from memsys import specification, state, statistics
+from memsys.snapshot import Snapshots
 
 
 def segment_statistics(
@@ -22,20 +18,5 @@ def segment_statistics(
 
     segments: stream and hierarchy are read.  configuration: as the processes received it.
     """
-    settings = configuration["settings"]
-    machine = specification.build(settings, configuration["nodes"])
-    view = state.view(machine, segments["hierarchy"].array.view(np.int64))
-    headers = [
-        CoreStream(segments["stream"].array, core.index).header.tolist() for core in machine.cores
-    ]
-    fetched = [header[Word.FETCHES_USER] for header in headers]
-    found = statistics.report(machine, view.counters, fetched)
-    rate = Fraction(str(settings["time.ipc"]))
-    for core, header in zip(machine.cores, headers, strict=True):
-        user, kernel = header[Word.INSTRUCTIONS_USER], header[Word.INSTRUCTIONS_KERNEL]
-        executed = (user + kernel) * rate.denominator // rate.numerator
-        found[f"{core.name}.instructions_user"] = user
-        found[f"{core.name}.instructions_kernel"] = kernel
-        found[f"{core.name}.cycles"] = executed + header[Word.CYCLES]
-        found[f"{core.name}.idle_cycles"] = header[Word.IDLE_CYCLES]
-    return found
+    shared = (segments[name].array for name in ("hierarchy", "stream"))
+    return Snapshots(configuration["settings"], configuration["nodes"], *shared).everything()

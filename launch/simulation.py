@@ -13,6 +13,7 @@ from launch.system import System
 ENGINE = "unicorn"  # what executes guest instructions
 SEED_MAX = (1 << 63) - 1
 PS_PER_NS = 1000
+MODEL = "memory.model"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,15 @@ class Simulation:
     def settings(self) -> dict[str, Value]:
         """Every setting with its value, flat."""
         given = {**self.system.settings, **self.overrides}
+        if self.design.fixed:
+            only = self.design.models[0]
+            asked = self.overrides.get(MODEL, only)
+            if asked != only:
+                raise InputError(
+                    f"--os {self.os}: its memory is always {only}, {asked!r} cannot be chosen; "
+                    "leave --memory out"
+                )
+            given[MODEL] = only
         return cosim.settings.resolve(given, self.system.rows())
 
     def nodes(self) -> list[dict[str, object]]:

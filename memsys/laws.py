@@ -17,7 +17,7 @@ from memsys.directory_laws import places_out_of_order
 from memsys.specification import Core, Specification
 from memsys.state import FLAG_BITS, STATE_MASK
 from memsys.state import State as Arrays
-from memsys.statistics import Counter, accesses, hits, misses, total
+from memsys.statistics import Counter, accesses, charges, hits, misses, total
 
 SENT_RECEIVED = ("SNOOP_DATA", "SNOOP_INVALIDATE", "BACK_INVALIDATE")
 REFERENCES = ("REFERENCES_USER", "REFERENCES_KERNEL", "L1D_SPLITS")
@@ -110,29 +110,9 @@ def booked_laws(core: Core, row: Sequence[int]) -> list[tuple[str, int, int]]:
     cached = total(row, REFERENCES) - row[Counter["REFERENCES_IDEAL"]]
     return [
         ("references + splits = L1D accesses", cached, accesses(row, "l1d")),
-        ("cycles = everything counted, priced", cycles, price(core, row)),
+        ("cycles = everything counted, priced", cycles, sum(charges(core, row).values())),
         ("references outside the physical map", row[Counter["REFERENCES_OUTSIDE"]], 0),
     ]
-
-
-def price(core: Core, row: Sequence[int]) -> int:
-    """What the counted accesses, write-backs and messages of a core cost by its price list."""
-    prices = core.prices
-    counted = {name: row[Counter[name]] for name in Counter.__members__}
-    local = counted["MEMORY_LOCAL"] + counted["WRITE_BACKS_LOCAL"] + counted["DEVICES_LOCAL"]
-    remote = counted["MEMORY_REMOTE"] + counted["WRITE_BACKS_REMOTE"] + counted["DEVICES_REMOTE"]
-    return (
-        hits(row, "l1d") * prices.l1
-        + counted["L1I_LINE_HITS"] * prices.fetch_hit
-        + hits(row, "l2") * prices.l2
-        + hits(row, "l3") * prices.l3
-        + local * prices.memory
-        + remote * prices.remote
-        + counted["L3_TRANSFER_WAITS"] * prices.l3_transfer
-        + counted["SNOOP_DATA_WAITS"] * prices.snoop_data
-        + counted["SNOOP_INVALIDATE_WAITS"] * prices.snoop_invalidate
-        + counted["BACK_INVALIDATE_WAITS"] * prices.back_invalidate
-    )
 
 
 def valid(cache: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from memsys.specification import Specification
+from memsys.specification import Core, Specification
 
 
 class Row(NamedTuple):
@@ -159,6 +159,41 @@ def accesses(row: Sequence[int], level: str) -> int:
     return total(row, names[level])
 
 
+class Charge(NamedTuple):
+    """Cycles a core pays: their name below `<node>.core<i>.memory_cycles.`, the price of one
+    (specification.Prices), the counters of what costs it, and the meaning.
+    """
+
+    name: str
+    price: str
+    counters: tuple[str, ...]
+    meaning: str
+
+
+# Everything a core is ever charged; their sum is memory_cycles, which memsys.laws checks in every run.
+CHARGES = (
+    Charge("l1",               "l1",              CORE_HITS["l1d"][0],          "data references that L1D served"),
+    Charge("fetch",            "fetch_hit",       ("L1I_LINE_HITS",),           "line fetches that L1I served"),
+    Charge("l2",               "l2",              CORE_HITS["l2"][0],           "accesses that L2 served"),
+    Charge("l3",               "l3",              CORE_HITS["l3"][0],           "accesses that L3 served"),
+    Charge("memory_local",     "memory",          ("MEMORY_LOCAL",),            "accesses that local memory served"),
+    Charge("memory_remote",    "remote",          ("MEMORY_REMOTE",),           "accesses that remote memory served"),
+    Charge("write_backs_local", "memory",         ("WRITE_BACKS_LOCAL",),       "new data sent to local memory"),
+    Charge("write_backs_remote", "remote",        ("WRITE_BACKS_REMOTE",),      "new data sent to remote memory"),
+    Charge("devices_local",    "memory",          ("DEVICES_LOCAL",),           "device registers of the own node"),
+    Charge("devices_remote",   "remote",          ("DEVICES_REMOTE",),          "device registers of another node"),
+    Charge("l3_transfers",     "l3_transfer",     ("L3_TRANSFER_WAITS",),       "waits for other cores below the L3"),
+    Charge("snoop_data",       "snoop_data",      ("SNOOP_DATA_WAITS",),        "waits for SnpData"),
+    Charge("snoop_invalidate", "snoop_invalidate", ("SNOOP_INVALIDATE_WAITS",), "waits for SnpInv"),
+    Charge("back_invalidate",  "back_invalidate", ("BACK_INVALIDATE_WAITS",),   "waits for BISnp"),
+)
+
+
+def charges(core: Core, row: Sequence[int]) -> dict[str, int]:
+    """Cycles by kind of charge, for the counted accesses, write-backs and messages of one core."""
+    return {charge.name: total(row, charge.counters) * getattr(core.prices, charge.price) for charge in CHARGES}
+
+
 def report(
     specification: Specification, counters: np.ndarray, fetches: Sequence[int] | None = None
 ) -> dict[str, int]:
@@ -176,6 +211,8 @@ def report(
             l3_names[core.node] = "machine.l3" if shared else f"{specification.nodes[core.node]}.l3"
         fetched = row[Counter["FETCHES"]] if fetches is None else int(fetches[core.index])
         _report_core(found, core.name, row, fetched)
+        for name, cycles in charges(core, row).items():
+            found[f"{core.name}.memory_cycles.{name}"] = cycles
     for index, node in enumerate(specification.nodes):
         rows = counters[[core.index for core in specification.cores if core.node == index]]
         _report_node(found, node, l3_names[index], rows.sum(axis=0).tolist())
@@ -219,5 +256,7 @@ def meanings() -> dict[str, tuple[str, str]]:
         found[f"{level}.misses"] = ("access", f"accesses that {where} did not serve")
     found["l1i.accesses"] = ("access", "one an executed instruction: the line of its first byte")
     found["memory_cycles"] = ("cycle", "all cycles the memory system charged")
+    for charge in CHARGES:
+        found[f"memory_cycles.{charge.name}"] = ("cycle", f"charged for {charge.meaning}")
     found["l3_transfers"] = ("line", "data moved between cores below one L3")
     return found

@@ -38,7 +38,7 @@ from cosim.kernel.futex import FutexTable
 from cosim.kernel.memory import KernelMemory
 from cosim.kernel.processes import Processes
 from cosim.kernel.pseudo_files import BytesFile, DeviceFile, SegmentFile
-from cosim.kernel.regions import Regions
+from cosim.kernel.regions import Counters, Regions
 from cosim.kernel.scheduler import Lane, Scheduler
 from cosim.kernel.shared_window import SharedWindow
 from cosim.kernel.signals import SignalInfo, Signals
@@ -146,7 +146,7 @@ class Kernel:
     configuration: settings, nodes, run.  node: its own row of nodes.  cores: cosim.core.Core, in
     order.  segments: `physical` has the memory as `.array`.  outbox: device(message) and
     console(bytes) take what leaves the node. exited: programs that ended, {program, pid, status,
-    signal, report}, for the node to take away.
+    signal, report}, for the node to take away.  counters: of the whole machine, for timed regions.
     """
 
     # Parts of designs over several nodes; their Services make them (cosim.kernel.fused.services).
@@ -170,6 +170,7 @@ class Kernel:
         segments: Mapping[str, Any],
         outbox: object,
         services: Services | None = None,
+        counters: Counters | None = None,
     ) -> None:
         settings, run = configuration["settings"], configuration.get("run", {})
         self.services = services or Services()
@@ -207,7 +208,7 @@ class Kernel:
         folders = (str(run.get(name) or "") for name in ("root", "scratch"))
         self.file_system = FileSystem(self, *folders)
         self.processes = self.services.processes(self)
-        self.regions = Regions()
+        self.regions = Regions(counters)
         self.exited: list[dict] = []
         self.sends: list[dict] = []
         self.acknowledges: list[int] = []

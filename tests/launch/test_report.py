@@ -42,6 +42,12 @@ def test_the_summary_shows_what_went_wrong(tmp_path):
         assert part in text
 
 
+def test_the_report_says_where_the_time_went(tmp_path):
+    text = rendered(report.where_time_went(runs.write(tmp_path)))
+    for part in ("ms of the run", "of the kernel", "remote", "waiting", "1.000"):
+        assert part in text
+
+
 def test_differences_are_those_of_settings_and_simulated_statistics(tmp_path):
     left = runs.write(tmp_path / "left")
     changed = {**runs.STATISTICS, "x86.memory.local": 8_000}

@@ -1,0 +1,71 @@
+"""Figure 10: CG reads and IS writes; what does an L3 of 32 MiB instead of 4 MiB change?"""
+
+from launch.experiments.declaration import (
+    Cell,
+    Claim,
+    Experiment,
+    Largest,
+    Relation,
+    Subject,
+    TimeRatio,
+)
+
+SMALL, LARGE = "L3 4 MiB", "L3 32 MiB"
+SIZES = {SMALL: "4MiB", LARGE: "32MiB"}
+APART = ("separated", "shared")
+REASONS: dict[str, str] = {}  # by name of claim; filled in from measured runs
+
+
+def slowdown(size: str) -> Largest:
+    """CG: the fused kernel by shared-memory messages, the worse of two models."""
+    subject = f"cg {size}"
+    return Largest(
+        [TimeRatio(Cell(subject, f"fused {m}"), Cell(subject, f"multi-shm {m}")) for m in APART]
+    )
+
+
+def gain(size: str) -> Largest:
+    """IS: shared-memory messages by the fused kernel, the better of two models."""
+    subject = f"is {size}"
+    return Largest(
+        [TimeRatio(Cell(subject, f"multi-shm {m}"), Cell(subject, f"fused {m}")) for m in APART]
+    )
+
+
+CLAIMS = (
+    Claim("cg.small", "CG, 4 MiB: fused by multi-shm", 1.34, "9.2.2: 34 %", slowdown(SMALL)),
+    Claim(
+        "cg.large",
+        "CG, 32 MiB: fused by multi-shm",
+        1.01,
+        "9.2.2: below 1 %",
+        slowdown(LARGE),
+        Relation.AT_MOST,
+    ),
+    Claim("is.small", "IS, 4 MiB: multi-shm by fused", 2.1, "9.2.2: 2.1X", gain(SMALL)),
+    Claim("is.large", "IS, 32 MiB: multi-shm by fused", 1.6, "9.2.2: 1.6X", gain(LARGE)),
+    *(
+        Claim(
+            f"cg.shm_{model}",
+            f"CG, multi-shm {model}: 4 MiB by 32 MiB",
+            1.0,
+            "9.2.2: remains stable regardless of cache size",
+            TimeRatio(
+                Cell(f"cg {SMALL}", f"multi-shm {model}"), Cell(f"cg {LARGE}", f"multi-shm {model}")
+            ),
+        )
+        for model in APART
+    ),
+)
+
+EXPERIMENT = Experiment(
+    name="fig10",
+    question="Does a larger L3 take away the cost of remote memory?",
+    subjects=[
+        Subject(benchmark, size, {"cache.l3.size": value})
+        for benchmark in ("cg", "is")
+        for size, value in SIZES.items()
+    ],
+    systems=[(design, model) for design in ("multi-shm", "fused") for model in APART],
+    claims=CLAIMS,
+)

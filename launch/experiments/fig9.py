@@ -1,0 +1,103 @@
+"""Figure 9: NPB programs that migrate, under every system, normalised to the run that does not."""
+
+from cosim.physical_map import MODELS
+from launch.experiments.declaration import (
+    Cell,
+    Claim,
+    Experiment,
+    Largest,
+    Relation,
+    Spread,
+    Subject,
+    TimeRatio,
+)
+
+BENCHMARKS = ("is", "cg", "mg", "ft")
+APART = ("separated", "shared")  # models in which remote memory is dearer
+REASONS: dict[str, str] = {}  # by name of claim; filled in from measured runs
+
+
+def over_shm(benchmark: str) -> list[TimeRatio]:
+    """Speedup of the fused kernel over shared-memory messages, model by model."""
+    return [
+        TimeRatio(Cell(benchmark, f"multi-shm {model}"), Cell(benchmark, f"fused {model}"))
+        for model in MODELS
+    ]
+
+
+CLAIMS = (
+    Claim(
+        "is.over_shm",
+        "IS: fused over multi-shm of the same model, largest",
+        2.1,
+        "abstract; 9.2.1 says up to 2x",
+        Largest(over_shm("is")),
+    ),
+    Claim(
+        "is.over_tcp",
+        "IS: fused over multi-tcp, largest",
+        2.6,
+        "9.2.1",
+        Largest([TimeRatio(Cell("is", "multi-tcp"), Cell("is", f"fused {m}")) for m in MODELS]),
+    ),
+    Claim(
+        "npb.over_shm",
+        "all four: fused over multi-shm of the same model, largest",
+        2.1,
+        "abstract",
+        Largest([ratio for benchmark in BENCHMARKS for ratio in over_shm(benchmark)]),
+    ),
+    *(
+        Claim(
+            f"{benchmark}.fully_shared",
+            f"{benchmark.upper()}: fused, fully shared, by vanilla",
+            1.0,
+            "9.2.1: closely matching that of the Vanilla case",
+            TimeRatio(Cell(benchmark, "fused fully-shared"), Cell(benchmark, "vanilla")),
+        )
+        for benchmark in BENCHMARKS
+    ),
+    *(
+        Claim(
+            f"cg.fused_{model}",
+            f"CG: fused {model} by multi-shm {model}, 4 MiB L3",
+            1.34,
+            "9.2.2: slowdown of 34 %",
+            TimeRatio(Cell("cg", f"fused {model}"), Cell("cg", f"multi-shm {model}")),
+        )
+        for model in APART
+    ),
+    *(
+        Claim(
+            f"cg.weak_{model}",
+            f"CG: fused {model} is slower than multi-shm {model}",
+            1.0,
+            "9.2.1: weak performance, especially in CG",
+            TimeRatio(Cell("cg", f"fused {model}"), Cell("cg", f"multi-shm {model}")),
+            Relation.AT_LEAST,
+        )
+        for model in APART
+    ),
+    *(
+        Claim(
+            f"{benchmark}.shm_models",
+            f"{benchmark.upper()}: multi-shm, slowest by fastest of the three models",
+            1.0,
+            "9.2.1: similar results on 3 different memory models",
+            Spread([Cell(benchmark, f"multi-shm {model}") for model in MODELS]),
+        )
+        for benchmark in BENCHMARKS
+    ),
+)
+
+EXPERIMENT = Experiment(
+    name="fig9",
+    question="How long do programs that migrate take, by the run that stays at home?",
+    subjects=[Subject(benchmark) for benchmark in BENCHMARKS],
+    systems=[
+        ("multi-tcp", "separated"),
+        *(("multi-shm", model) for model in MODELS),
+        *(("fused", model) for model in MODELS),
+    ],
+    claims=CLAIMS,
+)

@@ -1,0 +1,50 @@
+"""Table 3: messages between kernels and replicated pages.
+
+The paper does not say which problem class it counted; its pages fit class A (IS: 16,896 pages of
+data), so counts are compared with those of class A only.  Nor does it name a memory model; counts
+do not depend on it, and `shared` is taken.
+"""
+
+from launch.experiments.declaration import Cell, Claim, Experiment, Reduction, Subject
+from launch.experiments.declaration import Count as Counted
+
+SOURCE = "9.2.3, Table 3"
+CLASS = ("A",)
+POPCORN, STRAMASH = "multi-shm shared", "fused shared"
+COUNTERS = {"messages": "messages", "pages_replicated": "replicated pages"}
+# Benchmark: counter: Popcorn, Stramash, reduction.
+PAPER = {
+    "is": {"messages": (207124, 22, 0.9998), "pages_replicated": (16918, 7, 0.9996)},
+    "cg": {"messages": (16074, 34, 0.9978), "pages_replicated": (5603, 7, 0.9988)},
+    "mg": {"messages": (287672, 6, 0.9999), "pages_replicated": (110275, 9, 0.9999)},
+    "ft": {"messages": (164702, 326, 0.9980), "pages_replicated": (98787, 16459, 0.8334)},
+}
+REASONS: dict[str, str] = {}  # by name of claim; filled in from measured runs
+
+
+def claims(benchmark: str, counter: str) -> list[Claim]:
+    """The three numbers of a benchmark and a counter."""
+    popcorn, stramash = Cell(benchmark, POPCORN), Cell(benchmark, STRAMASH)
+    what = f"{benchmark.upper()}: {COUNTERS[counter]}"
+    many, few, reduction = PAPER[benchmark][counter]
+    front = f"{benchmark}.{counter}"
+    return [
+        Claim(f"{front}.multi", f"{what}, {POPCORN}", many, SOURCE, Counted(counter, popcorn),
+              classes=CLASS),
+        Claim(f"{front}.fused", f"{what}, {STRAMASH}", few, SOURCE, Counted(counter, stramash),
+              classes=CLASS),
+        Claim(f"{front}.reduction", f"{what}, reduction", reduction, SOURCE,
+              Reduction(counter, stramash, popcorn)),
+    ]  # fmt: skip
+
+
+EXPERIMENT = Experiment(
+    name="table3",
+    question="How many messages and copied pages does a fused kernel save?",
+    subjects=[Subject(benchmark) for benchmark in PAPER],
+    systems=[("multi-shm", "shared"), ("fused", "shared")],
+    claims=[
+        claim for benchmark in PAPER for counter in COUNTERS for claim in claims(benchmark, counter)
+    ],
+    counts=True,
+)

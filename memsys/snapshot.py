@@ -1,0 +1,87 @@
+"""All counters of the machine at one moment of virtual time, and the difference of two moments.
+
+Everything lies in the segments that every process maps: the memory system's counters in the
+hierarchy, instructions and idle cycles in the headers of the streams.  A kernel takes a snapshot
+between two instructions of its core, which has just settled; every other core settled at the end
+of its last turn, and only one core runs.  So nothing is under way: the counts are exact, the same
+in every repetition, and taking them costs no simulated cycle.
+
+The idle cycles of a core that waits are those up to where it began to wait.
+"""
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cosim.engine.stream import CoreStream, Word
+from cosim.units import cycles_of_instructions
+from memsys import specification, state, statistics
+from memsys.statistics import Counter
+
+WORDS = (Word.INSTRUCTIONS_USER, Word.INSTRUCTIONS_KERNEL, Word.IDLE_CYCLES, Word.FETCHES_USER)
+
+
+class Snapshot(NamedTuple):
+    """counters: (cores, COUNTERS) i64.  words: (cores, len(WORDS)) i64."""
+
+    counters: np.ndarray
+    words: np.ndarray
+
+
+class Snapshots:
+    """Takes and compares snapshots of one machine."""
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        nodes: Sequence[Mapping[str, Any]],
+        hierarchy: np.ndarray,
+        stream: np.ndarray,
+    ) -> None:
+        """settings, nodes: of the run configuration.  hierarchy, stream: the segments as u8."""
+        self.specification = specification.build(settings, nodes)
+        words = state.layout(self.specification).words
+        view = state.view(self.specification, hierarchy[: words * state.WORD_BYTES].view(np.int64))
+        self._counters = view.counters
+        cores = range(len(self.specification.cores))
+        self._headers = [CoreStream(stream, core).header for core in cores]
+        ratio = Fraction(str(settings["time.ipc"]))
+        self._ipc = (ratio.numerator, ratio.denominator)
+
+    def take(self) -> Snapshot:
+        """All counters now."""
+        words = [[int(header[word]) for word in WORDS] for header in self._headers]
+        return Snapshot(self._counters.copy(), np.array(words, np.int64))
+
+    def difference(self, before: Snapshot, after: Snapshot) -> dict[str, int]:
+        """What was counted between two snapshots, by the names of stats.json.  A counter that did
+        not move is not named.
+        """
+        found = self._named(after.counters - before.counters, after.words - before.words)
+        for core in self.specification.cores:
+            busy = self._busy(after, core.index) - self._busy(before, core.index)
+            found[f"{core.name}.cycles"] = busy
+        return {name: value for name, value in found.items() if value}
+
+    def everything(self) -> dict[str, int]:
+        """All that was counted until now, by the names of stats.json."""
+        now = self.take()
+        cycles = {f"{c.name}.cycles": self._busy(now, c.index) for c in self.specification.cores}
+        return self._named(now.counters, now.words) | cycles
+
+    def _named(self, counters: np.ndarray, words: np.ndarray) -> dict[str, int]:
+        found = statistics.report(self.specification, counters, words[:, 3].tolist())
+        for core, row in zip(self.specification.cores, words.tolist(), strict=True):
+            found[f"{core.name}.instructions_user"] = row[0]
+            found[f"{core.name}.instructions_kernel"] = row[1]
+            found[f"{core.name}.idle_cycles"] = row[2]
+        return found
+
+    def _busy(self, snapshot: Snapshot, core: int) -> int:
+        """Busy cycles of a core, as cosim.core counts them."""
+        row = snapshot.counters[core]
+        memory = int(row[Counter["CYCLES_USER"]] + row[Counter["CYCLES_KERNEL"]])
+        instructions = int(snapshot.words[core, 0] + snapshot.words[core, 1])
+        return cycles_of_instructions(instructions, self._ipc) + memory
