@@ -35,7 +35,9 @@ def design(request, monkeypatch):
 @pytest.mark.parametrize("name", fused.PAIRS)
 def test_threads_of_two_isas_share_locks(name, build):  # noqa: F811
     names, home = fused.PAIRS[name]
-    ended, output, machine = fused.run(build(fused.THREADS), names, home)
+    ended, output, machine = fused.run(
+        build(fused.THREADS.replace("NODES", str(len(names)))), names, home
+    )
     assert ended["status"] == 0
     assert output == "360 4\n1\n"
     sent = sum(kernel.messages.sent.total() for kernel in machine.kernels)
