@@ -8,9 +8,9 @@
 #include <npb.h>
 
 enum {
-    BOTTOM = 1,           /* the coarsest level; level k has 2^k points a side, and a ghost point at either end */
-    TOP_MAX = 8,          /* the finest level of any class */
-    CHARGES = 10,         /* points where the right-hand side is +1, and where it is -1 */
+    BOTTOM = 1,               /* the coarsest level; level k has 2^k points a side, and a ghost point at either end */
+    TOP_MAX = 8,              /* the finest level of any class */
+    CHARGES = 10,             /* points where the right-hand side is +1, and where it is -1 */
     LINE = 3 + (1 << TOP_MAX) /* room for one line of a grid, as long as NPB has it */
 };
 
@@ -35,12 +35,12 @@ struct norms {
 };
 
 static const struct problem *problem;
-static int top;                   /* the finest level of this class */
-static int sides[TOP_MAX + 1];    /* points a side, with ghosts, by level */
+static int top;                    /* the finest level of this class */
+static int sides[TOP_MAX + 1];     /* points a side, with ghosts, by level */
 static size_t starts[TOP_MAX + 1]; /* where a level is in u and r */
-static double *u, *r;             /* solution and residual: all levels, the finest first */
-static double *v;                 /* right-hand side: finest level only */
-static int home, calls_away;
+static double *u, *r;              /* solution and residual: all levels, the finest first */
+static double *v;                  /* right-hand side: finest level only */
+static int home, calls_away;       /* the node where it began; timed parts done elsewhere */
 
 static size_t volume(int side)
 {
@@ -53,8 +53,9 @@ static inline double *line(double *grid, int side, int i3, int i2)
     return grid + ((size_t)i3 * side + i2) * side;
 }
 
-/* Copy opposite sides into the ghost points, axis by axis. */
-static void wrap(double *grid, int side)
+/* Copy opposite sides into the ghost points, axis by axis.  Compilers inline it for some ISAs only, and a program for
+ * several ISAs may be refused for that. */
+__attribute__((noinline)) static void wrap(double *grid, int side)
 {
     const int last = side - 1;
     const size_t plane = (size_t)side * side;

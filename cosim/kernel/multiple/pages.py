@@ -57,6 +57,9 @@ class Pages:
             return space.supply_alone(area, page, write=write)
         wanted = Running.LOCAL_WRITE if write else Running.LOCAL_READ
         fault = self.serialisation.find(space, page)
+        if fault is not None and fault.granted and fault.thread is self._kernel.current_thread():
+            self.serialisation.end(fault)  # it has its page, and wants more of it
+            fault = self.serialisation.find(space, page)  # who waited for that may have begun
         if fault is not None:
             self._meet(fault, wanted)
         if space.is_home:
@@ -75,9 +78,6 @@ class Pages:
     def _meet(self, fault: Fault, wanted: Running) -> None:
         """Another fault runs on the page already."""
         thread = self._kernel.current_thread()
-        if fault.granted and fault.thread is thread:
-            self.serialisation.end(fault)  # it has its page, and wants more of it
-            return
         action = self.serialisation.action(fault, wanted)
         if action is Action.FOLLOW and fault.granted:
             return
