@@ -11,9 +11,9 @@ ALIGNED_FLAGS = ("-march=rv64imafdc", "-mabi=lp64d")
 EMULATION = "elf64lriscv"  # what the linker calls this ISA
 MUSL_FOLDER = "riscv64"  # its folder in musl's sources
 LINUX_FOLDER = "riscv-linux-any"  # its folder of Linux headers
-CALL_RELOCATIONS = frozenset(
-    {17, 18, 19}
-)  # relocation types of calls and jumps: JAL, CALL, CALL_PLT
+# Relocation types of calls and jumps: BRANCH, JAL, CALL, CALL_PLT, RVC_BRANCH, RVC_JUMP.  With
+# relaxation a function's branches within itself are relocations too.
+CALL_RELOCATIONS = frozenset({16, 17, 18, 19, 44, 45})
 # (a, b): the thread pointer is td - a * S - b, where td is the thread's descriptor and S the bytes
 # of its thread-local variables, which end at td.  Variables start at the register.
 THREAD_POINTER_OFFSET = (1, 0)

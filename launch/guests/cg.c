@@ -114,8 +114,8 @@ static void add(int row, int where, double value)
     values[low] += value;
 }
 
-/* e^exponent for an exponent near 0: for the orders above the nearest double, and the same on every ISA, which libm does
- * not promise. */
+/* e^exponent for an exponent near 0: for the orders above the nearest double, and the same on every ISA, which libm
+ * does not promise. */
 static double exp_small(double exponent)
 {
     double sum = 1;

@@ -120,7 +120,7 @@ class Pages:
         if fault.thread is not self._kernel.current_thread():
             return None
         self.serialisation.end(fault)
-        return Signal(*fault.signal)
+        return None if fault.asks_more else Signal(*fault.signal)
 
     def rights(self, space, page: int, rights: int) -> int:
         """What is left of an area's rights in the entry of one page."""

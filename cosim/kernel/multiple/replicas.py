@@ -44,10 +44,13 @@ class Replicas:
             self._pages.renew(space, area, page)
             return True
         attempt, wrote = self._attempts.get((space.address, page), (0, False))
-        if wrote and area.protection & PROT_WRITE:
+        asks_more = wrote and not write and bool(area.protection & PROT_WRITE)
+        if asks_more:
             write, wanted = True, Running.LOCAL_WRITE
         thread = self._kernel.current_thread()
-        fault = self._pages.serialisation.start(space, page, wanted, thread=thread)
+        fault = self._pages.serialisation.start(
+            space, page, wanted, thread=thread, asks_more=asks_more
+        )
         access = Access.WRITE if write else Access.READ
         self._pages.send(space.home, MessageKind.PAGE_REQUEST, space, page, access, attempt)
         home = self._kernel.node_rows[space.home]["name"]

@@ -97,6 +97,7 @@ class Fault:
     granted_ps: int = -1
     resumed: int = -1
     waiting: bool = False  # the thread does
+    asks_more: bool = False  # the request is for writing, the access is not
     signal: tuple[int, ...] | None = None
     queue: list[Message] = field(default_factory=list)
     followers: list[Thread] = field(default_factory=list)
