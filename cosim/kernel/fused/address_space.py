@@ -19,7 +19,7 @@ costs nothing in the simulated world, where the interrupt is what is charged.
 from cosim.broker import Function
 from cosim.errors import InputError, InvariantError
 from cosim.kernel.address_space import GENERATION, AddressSpace
-from cosim.kernel.layout import ADDRESS_SPACE, NODES_MAX, AreaKind, FrameUse
+from cosim.kernel.layout import ADDRESS_SPACE, NODES_MAX, AreaKind
 from cosim.kernel.loader import Image
 from cosim.kernel.mapping import Signal
 from cosim.kernel.page_tables import PageTable
@@ -94,7 +94,7 @@ class FusedAddressSpace(AddressSpace):
 
     def own_page(self, area: Vma, page: int) -> int:
         """A frame with this kernel's own program's bytes for a page of a PER_ISA area."""
-        frame = self.frames.allocate(zero=False, use=FrameUse.PAGE, user=self.address, virtual=page)
+        frame = self.frame_for(area, page, zero=False)
         content = bytearray(PAGE_BYTES)
         assert self.image is not None
         for segment in self.image.segments:
@@ -115,7 +115,7 @@ class FusedAddressSpace(AddressSpace):
     def out_of_memory(self, address: int) -> Signal:
         """A fault without a frame waits for memory that is on its way from another kernel."""
         allocator = self.kernel.allocator
-        if allocator is None or not allocator.request_pending():
+        if allocator is None or not (allocator.request_pending() and allocator.patient):
             return super().out_of_memory(address)
         thread = self.kernel.current_thread()
         queue = allocator.changed
@@ -140,10 +140,10 @@ class FusedAddressSpace(AddressSpace):
         self.policy.unify(self, area.start, area.end)
         super().change_protection(area, protection)
 
-    def move(self, start: int, end: int, target: int, length: int) -> int:
+    def move(self, start: int, end: int, target: int, length: int, freed: int = 0) -> int:
         """See Areas.move."""
         self.policy.unify(self, start, end)
-        return super().move(start, end, target, length)
+        return super().move(start, end, target, length, freed)
 
     # --- what others must know ---
 

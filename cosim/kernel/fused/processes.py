@@ -60,8 +60,13 @@ class FusedProcesses(Processes):
         if layout is not None:
             process.images, process.layout = paths, layout
             process.space.image = images[self._kernel.isa.name]
-            with self._kernel.memory.uncharged():
-                self._mark_private(process)
+            try:
+                with self._kernel.memory.uncharged():
+                    self._mark_private(process)
+            except KernelError as error:
+                raise InputError(
+                    f"{program['path']}: cannot be loaded ({error}); give the node more memory.size"
+                ) from None
         return pid
 
     def make_child(self, parent: Process) -> Process:
@@ -90,14 +95,17 @@ class FusedProcesses(Processes):
 
         Text and constants end at different addresses in the ELFs: each area reaches to the next.
         """
-        tree = process.space.tree
+        tree, account = process.space.tree, process.space.account
         areas = [area for area in tree.all() if area.start < process.layout.shared_start]
         ends = [area.start for area in areas[1:]] + [process.layout.shared_start]
         for area, end in zip(areas, ends, strict=True):
+            account.remove(area)
             area.flags |= AreaFlag.PER_ISA
+            account.add(area)
             tree.update(area)
             if area.end < end:
                 rest = Vma(area.end, end, area.protection, area.flags, AreaKind.ANONYMOUS)
+                account.add(rest)
                 tree.insert(rest)
 
     # --- on other nodes ---
