@@ -238,14 +238,22 @@ class FrameAllocator:
         Raises KernelError(ENOMEM) when no online block has a free frame, and to kernel structures
         when all that is free is promised.
         """
-        memory = self._memory
-        memory.charge("frame_allocate")
+        self._memory.charge("frame_allocate")
         if use == FrameUse.KERNEL:
             self.commitment.check(1, urgent=True)
+        frame = self._find(use, user, virtual)
+        if use != FrameUse.PAGE:
+            self.commitment.count_kernel(1)
+        if zero:
+            self._memory.charge("zero_line", PAGE_BYTES // 64)
+            self._memory.zero(frame, PAGE_BYTES)
+        return frame
+
+    def _find(self, use: int, user: int, virtual: int) -> int:
+        """A free frame, now in use.  KernelError(ENOMEM)."""
         with self.lock:
             row = self._first_row(use)
             frame, used = self._take(row, use, user, virtual, self.directory)
-        self._handed_out(frame, use, zero=zero)
         if used > self.pressure_limit:
             self.on_pressure()
         return frame
@@ -272,14 +280,6 @@ class FrameAllocator:
         store(entry, user | use)
         store(entry + 8, virtual)
         return load(row + BASE) + (number << PAGE_SHIFT), used
-
-    def _handed_out(self, frame: int, use: int, *, zero: bool) -> None:
-        """A frame was taken: clear it, and count it when it is the kernel's own."""
-        if use != FrameUse.PAGE:
-            self.commitment.count_kernel(1)
-        if zero:
-            self._memory.charge("zero_line", PAGE_BYTES // 64)
-            self._memory.zero(frame, PAGE_BYTES)
 
     def _first_word(self, row: int, bitmap: int) -> int:
         """Index of the lowest bitmap word with a free frame; moves the block's hint to it."""
@@ -380,11 +380,6 @@ class FrameAllocator:
     def total(self) -> int:
         """Frames there are to allocate (metadata not counted)."""
         return self._memory.peek(self.directory + FRAMES_TOTAL)
-
-    @property
-    def attainable(self) -> int:
-        """Frames there could be at most; more than `total` where kernels exchange memory."""
-        return self.total
 
     def user_of(self, address: int) -> tuple[FrameUse, int, int]:
         """(use, ADDRESS_SPACE, virtual address) of a frame."""

@@ -37,7 +37,7 @@ def is_clean(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("home", "where", "how"), [(0, 0, "l"), (0, 1, "-"), (1, 0, "l"), (1, 1, "-")]
+    ("home", "where", "how"), [(0, 0, "l"), (0, 1, "-"), (1, 0, "l"), (1, 1, "r"), (1, 0, "r")]
 )
 def test_nearly_all_memory_can_be_had_then_enomem_and_the_machine_lives(images, home, where, how):
     machine = Machine(**SMALL)

@@ -115,7 +115,7 @@ class FusedAddressSpace(AddressSpace):
     def out_of_memory(self, address: int) -> Signal:
         """A fault without a frame waits for memory that is on its way from another kernel."""
         allocator = self.kernel.allocator
-        if allocator is None or not (allocator.request_pending() and allocator.patient):
+        if allocator is None or not allocator.worth_waiting():
             return super().out_of_memory(address)
         thread = self.kernel.current_thread()
         queue = allocator.changed

@@ -18,7 +18,7 @@ block that a kernel was not born with is unassigned again when it is empty and t
 without it (`memory.return_percent`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
 
@@ -43,7 +43,7 @@ class GlobalAllocator:
     """One kernel's part in it.
 
     changed: threads that wait for memory; they look again when a request has been answered.
-    patient: may who needs a page wait for an answer?
+    can_wait: could the kernel's work go on later, as the access of a thread that runs here can?
     """
 
     def __init__(self, kernel, settings: Mapping = DEFAULTS) -> None:
@@ -66,7 +66,7 @@ class GlobalAllocator:
         self._busy = False  # a block is on its way: what happens meanwhile says nothing
         self._pending: int | None = None  # the node that was asked
         self._refused_by: list[int] = []  # in this round of requests
-        self.patient = True
+        self.can_wait: Callable[[], bool] = lambda: True
         self._refused_at = NOWHERE  # how much was in use when all had refused
         self._gained: list[Block] = []
         self._counts = dict.fromkeys(
@@ -99,6 +99,10 @@ class GlobalAllocator:
     def request_pending(self) -> bool:
         """Is memory perhaps on its way from another kernel?"""
         return self._pending is not None
+
+    def worth_waiting(self) -> bool:
+        """May a block be on its way for a page, and can who needs the page wait for it?"""
+        return self._pending is not None and self.can_wait()
 
     def _in_turn(self) -> bool:
         """May blocks change hands now?"""
@@ -140,8 +144,7 @@ class GlobalAllocator:
         """The other kernels, those with the lowest pressure first; none while a block may be on its
         way for a page that can wait.
         """
-        waits = self._pending is not None and self.patient and use == FrameUse.PAGE
-        if waits or not self._in_turn():
+        if not self._in_turn() or (use == FrameUse.PAGE and self.worth_waiting()):
             return []
         others = [n for n in range(len(self._kernel.node_rows)) if n != self._node]
         pressures = {node: Fraction(*self._frames.occupancy(node)) for node in others}
@@ -150,11 +153,11 @@ class GlobalAllocator:
     @contextmanager
     def without_waiting(self) -> Iterator[None]:
         """Inside the block nobody waits for memory: nobody's thread is there that could."""
-        self.patient = False
+        before, self.can_wait = self.can_wait, lambda: False
         try:
             yield
         finally:
-            self.patient = True
+            self.can_wait = before
 
     def _claim(self) -> bool:
         block = self._frames.claim()

@@ -131,22 +131,19 @@ class FusedFrames(FrameAllocator):
 
     # --- allocation ---
 
-    def allocate(
-        self, zero: bool = True, use: int = FrameUse.KERNEL, user: int = 0, virtual: int = 0
-    ) -> int:
-        """See FrameAllocator.allocate.  ENOMEM when there is nothing left that this kernel could
-        have at once.
+    def _find(self, use: int, user: int, virtual: int) -> int:
+        """See FrameAllocator._find.  ENOMEM when there is nothing left that this kernel could have
+        at once.
         """
         try:
-            return super().allocate(zero, use, user, virtual)
+            return super()._find(use, user, virtual)
         except KernelError:
             if self.drain_returned() or self.relieve():
-                return super().allocate(zero, use, user, virtual)
+                return super()._find(use, user, virtual)
             for node in self.lenders(use):
                 frame = self._borrow(node, use, user, virtual)
                 if frame is not None:
                     self.borrowed += 1
-                    self._handed_out(frame, use, zero=zero)
                     return frame
             raise
 
@@ -331,7 +328,7 @@ class FusedFrames(FrameAllocator):
 
     @property
     def attainable(self) -> int:
-        """See FrameAllocator.attainable: what the machine has."""
+        """Frames there could be at most: what the machine has (metadata not counted)."""
         return sum(block.capacity for block in self.blocks.values())
 
     def _own_rows(self) -> list[int]:
