@@ -16,9 +16,10 @@ from cosim.engine.interface import Access
 from cosim.isa import Isa
 from cosim.kernel import page_faults
 from cosim.kernel.areas import Areas, FileSource
+from cosim.kernel.commitment import Account
 from cosim.kernel.errno import Errno, KernelError
 from cosim.kernel.frames import FrameAllocator
-from cosim.kernel.layout import ADDRESS_SPACE, AREA, DIRECTORY, AreaFlag, AreaKind
+from cosim.kernel.layout import ADDRESS_SPACE, AREA, DIRECTORY, AreaFlag, AreaKind, FrameUse
 from cosim.kernel.mapping import (
     MAP_ANONYMOUS,
     MAP_FIXED,
@@ -109,6 +110,8 @@ class AddressSpace(Areas, UserCopies):
         slab = address + ADDRESS_SPACE.offset("slab")
         self._slab = Slab(memory, self.frames, slab, AREA.size, attach=attach)
         self.tree = VmaTree(memory, self._slab, address)
+        commitment = self.frames.commitment
+        self.account = Account(memory, commitment, address, self.tree, kernel.levels)
         node = kernel.node_index
         self.lock = Spinlock(
             memory, address + ADDRESS_SPACE.offset("lock"), node, "address space lock"
@@ -193,7 +196,7 @@ class AddressSpace(Areas, UserCopies):
         """
         area, length = self._new_area(length, protection, flags, source, offset)
         fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)
-        self._check_promise(area, length)
+        freed = 0
         with self.lock:
             if fixed:
                 self._check_fixed(address, length)
@@ -201,13 +204,15 @@ class AddressSpace(Areas, UserCopies):
                     if self.tree.overlapping(address, address + length):
                         raise KernelError(Errno.EEXIST, f"{address:#x} is mapped")
                 else:
-                    self.clear(address, address + length)
+                    self.account.check(area, length, (address, address + length))
+                    freed = self._clear_for(address, address + length)
                 start = address
             else:
+                self.account.check(area, length)
                 start = self.find_space(address & ~OFFSET_MASK, length)
             self._number_source(area, source)
             area.start, area.end = start, start + length
-            self.add(area)
+            self.add(area, freed=freed)
         if flags & MAP_POPULATE:
             self.populate(start, length)
         return start
@@ -274,17 +279,11 @@ class AddressSpace(Areas, UserCopies):
         if address < MINIMUM:
             raise KernelError(Errno.EPERM, f"{address:#x} is below {MINIMUM:#x}")
 
-    def _check_promise(self, area: Vma, length: int) -> None:
-        """Refuse private writable memory that this node could never supply (Linux' heuristic
-        overcommit).
-        """
-        counted = area.kind in (AreaKind.ANONYMOUS, AreaKind.FILE) and area.protection & PROT_WRITE
-        if (
-            counted
-            and not area.flags & AreaFlag.NO_RESERVE
-            and length > self.frames.attainable * PAGE_BYTES
-        ):
-            raise KernelError(Errno.ENOMEM, f"{length:#x} bytes are more than the node's memory")
+    def _clear_for(self, start: int, end: int) -> int:
+        """Unmap what something else replaces; the promised frames that were given back."""
+        before = self.account.total
+        self.clear(start, end)
+        return before - self.account.total
 
     def unmap(self, address: int, length: int) -> None:
         """munmap.  KernelError: EINVAL, ENOMEM when cutting an area needs a node and there is
@@ -319,6 +318,8 @@ class AddressSpace(Areas, UserCopies):
                 at = area.end
                 if area.protection != protection:
                     self._check_protection(area, protection)
+                    area.protection = protection
+                    self.account.change(area)
                     self.change_protection(area, protection)
             self.merge_around(start, end)
         if at < end:
@@ -339,8 +340,6 @@ class AddressSpace(Areas, UserCopies):
         shared = area.kind in (AreaKind.SHARED_FILE, AreaKind.WINDOW)
         if protection & PROT_WRITE and shared and not area.flags & AreaFlag.MAY_WRITE:
             raise KernelError(Errno.EACCES, "the file is not open for writing")
-        wanted = Vma(area.start, area.end, protection, area.flags, area.kind)
-        self._check_promise(wanted, area.end - area.start)
 
     def remap(
         self, address: int, old_length: int, new_length: int, flags: int, new_address: int = 0
@@ -362,14 +361,14 @@ class AddressSpace(Areas, UserCopies):
                 self._check_fixed(new_address, new_length)
                 if new_address < end and start < new_address + new_length:
                     raise KernelError(Errno.EINVAL, "old and new range overlap")
-                self._check_promise(area, new_length)
-                self.clear(new_address, new_address + new_length)
-                return self.move(start, end, new_address, new_length)
+                target = (new_address, new_address + new_length)
+                self.account.check(area, new_length, target, (start, end))
+                freed = self._clear_for(*target)
+                return self.move(start, end, new_address, new_length, freed)
             if new_length <= end - start:
                 if start + new_length < end:
                     self.clear(start + new_length, end)
                 return start
-            self._check_promise(area, new_length)
             if self._extend(area, end, start + new_length):
                 return start
             if not flags & MREMAP_MAYMOVE:
@@ -380,6 +379,7 @@ class AddressSpace(Areas, UserCopies):
         """Grow an area in place when `end` is its end and what follows is free."""
         if area.end != end or new_end > USER_END or self.tree.overlapping(end, new_end):
             return False
+        self.account.extend(area, new_end)
         area.end = new_end
         self.tree.update(area)
         self.merge_around(end, new_end)
@@ -402,7 +402,6 @@ class AddressSpace(Areas, UserCopies):
                     self.clear(new_end, old_end)
                 elif new_end > old_end:
                     heap = Vma(old_end, new_end, 3, int(AreaFlag.HEAP), int(AreaKind.ANONYMOUS))
-                    self._check_promise(heap, new_end - old_end)
                     if self.tree.overlapping(old_end, new_end):
                         return old
                     self.add(heap)
@@ -474,6 +473,15 @@ class AddressSpace(Areas, UserCopies):
         """Put the page at `page` in place after a fault; False when its source has none there."""
         return page_faults.supply(self, area, page, write)
 
+    def frame_for(self, area: Vma, page: int, *, zero: bool = True) -> int:
+        """A frame for a page of `area` that has none.  KernelError(ENOMEM)."""
+        self.account.touch(area)
+        try:
+            return self.frames.allocate(zero, FrameUse.PAGE, self.address, page)
+        except KernelError:
+            self.account.drop(area, 1)
+            raise
+
     def out_of_memory(self, address: int) -> Signal:
         """What a fault becomes that found no free frame."""
         return Signal(SIGKILL, SI_KERNEL, address)
@@ -515,6 +523,7 @@ class AddressSpace(Areas, UserCopies):
             for area in self.tree.all():
                 self.drop_pages(area, area.start, area.end)
                 self.release(area)
+            self.account.close()
         self.page_table.destroy()
         self._slab.release()
         self._leave_list()

@@ -6,6 +6,7 @@ The half of AddressSpace below its system calls.  Callers hold the address space
 from abc import ABC, abstractmethod
 from typing import Protocol, cast
 
+from cosim.kernel.commitment import Account
 from cosim.kernel.errno import Errno, KernelError
 from cosim.kernel.frames import FrameAllocator
 from cosim.kernel.layout import ADDRESS_SPACE, AreaFlag, AreaKind, FrameUse
@@ -54,6 +55,7 @@ class Areas(ABC):
     frames: FrameAllocator
     page_table: PageTable
     tree: VmaTree
+    account: Account
     address: int
     table_lock: Spinlock
 
@@ -116,11 +118,18 @@ class Areas(ABC):
 
     # --- cutting and joining ---
 
-    def add(self, area: Vma) -> None:
+    def add(self, area: Vma, *, replaced: int = 0, freed: int = 0) -> None:
         """Insert an area into free space, joined with equal neighbours.  KernelError(ENOMEM) with
-        too many areas.
+        too many areas, or when its pages cannot be promised.
+
+        replaced, freed: see Commitment.promise.
         """
         self.retain(area)
+        try:
+            self.account.add(area, replaced=replaced, freed=freed)
+        except KernelError:
+            self.release(area)
+            raise
         below = self.tree.before(area.start)
         if below is not None and self._joins(below, area):
             below.end = area.end
@@ -131,6 +140,7 @@ class Areas(ABC):
                 self._check_count()
                 self.tree.insert(area)
             except KernelError:
+                self.account.remove(area)
                 self.release(area)
                 raise
         self.merge_around(area.end, area.end)
@@ -181,6 +191,7 @@ class Areas(ABC):
         areas = self.cut(start, end)
         for area in areas:
             self.drop_pages(area, area.start, area.end)
+            self.account.remove(area)
             self.tree.remove(area)
             self.release(area)
         if not areas:
@@ -212,6 +223,7 @@ class Areas(ABC):
                     pages.append(virtual)
                     physical.append(found.physical)
         self.translations_changed(pages)
+        self.account.drop(area, len(set(pages)))
         if area.kind != AreaKind.WINDOW:
             for frame in dict.fromkeys(physical):
                 self.frames.free(frame)
@@ -256,12 +268,12 @@ class Areas(ABC):
                 pages.append(virtual)
         self.translations_changed(pages)
 
-    def move(self, start: int, end: int, target: int, length: int) -> int:
+    def move(self, start: int, end: int, target: int, length: int, freed: int = 0) -> int:
         """Move [start, end), part of one area, to `length` free bytes at `target`, which is
         returned.
 
-        A shorter length drops the rest.  Frames stay, only their entries move.  KernelError(ENOMEM)
-        changes nothing that can be seen.
+        freed: see Commitment.promise.  A shorter length drops the rest.  Frames stay, only their
+        entries move.  KernelError(ENOMEM) changes nothing that can be seen.
         """
         (area,) = self.cut(start, end)
         keep = min(end, start + length)
@@ -277,7 +289,7 @@ class Areas(ABC):
             area.offset,
             area.source,
         )
-        self.add(moved)
+        self.add(moved, replaced=self.account.promised(area), freed=freed)
         pages = []
         with self.table_lock:
             for virtual, slot, found in table.pages(start, keep):

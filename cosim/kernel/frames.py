@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cosim.errors import InputError, InvariantError
+from cosim.kernel.commitment import Commitment
 from cosim.kernel.errno import Errno, KernelError
 from cosim.kernel.layout import (
     BLOCK,
@@ -56,6 +57,7 @@ ROWS = BLOCK.offset("rows")
 BASE = BLOCK.offset("base")
 ONLINE = int(BlockState.ONLINE)
 NEVER = 1 << 62  # more frames, or more frees, than there will be
+KEPT = 64  # one frame in so many is promised to no program, so that the kernel can go on
 
 
 class Block(NamedTuple):
@@ -89,6 +91,7 @@ class FrameAllocator:
 
     directory: physical address of the node's DIRECTORY, from which everything else can be found.
     on_pressure: called after an allocation that left more than `pressure_limit` frames in use.
+    commitment: what is promised of the frames.
     """
 
     def __init__(
@@ -114,6 +117,8 @@ class FrameAllocator:
         self.lock = Spinlock(
             memory, self.directory + DIRECTORY.offset("lock"), node, "frame allocator lock"
         )
+        total = self.total
+        self.commitment = Commitment(memory, self.directory, [self.directory], total, total // KEPT)
 
     def _check(self, ranges: Sequence[tuple[int, int]]) -> None:
         if not ranges:
@@ -230,36 +235,51 @@ class FrameAllocator:
         """Physical address of a frame, cleared unless told otherwise.
 
         user, virtual: the ADDRESS_SPACE and address that will map it (see layout.FRAME).
-        Raises KernelError(ENOMEM) when no online block has a free frame.
+        Raises KernelError(ENOMEM) when no online block has a free frame, and to kernel structures
+        when all that is free is promised.
         """
-        memory = self._memory
-        memory.charge("frame_allocate")
-        load, store = memory.load, memory.store
+        self._memory.charge("frame_allocate")
+        if use == FrameUse.KERNEL:
+            self.commitment.check(1, urgent=True)
+        frame = self._find(use, user, virtual)
+        if use != FrameUse.PAGE:
+            self.commitment.count_kernel(1)
+        if zero:
+            self._memory.charge("zero_line", PAGE_BYTES // 64)
+            self._memory.zero(frame, PAGE_BYTES)
+        return frame
+
+    def _find(self, use: int, user: int, virtual: int) -> int:
+        """A free frame, now in use.  KernelError(ENOMEM)."""
         with self.lock:
             row = self._first_row(use)
-            bitmap = load(row + BITMAP)
-            index = self._first_word(row, bitmap)
-            if use == FrameUse.PAGE:
-                index, word, wanted = self._coloured(row, bitmap, index, virtual)
-            else:
-                word = load(bitmap + index * 8)
-                wanted = ~word & FULL
-            bit = (wanted & -wanted).bit_length() - 1
-            store(bitmap + index * 8, word | 1 << bit)
-            store(row + FREE, load(row + FREE) - 1)
-            used = load(self.directory + FRAMES_USED) + 1
-            store(self.directory + FRAMES_USED, used)
-            number = index * BITS + bit
-            entry = load(row + ROWS) + number * FRAME.size
-            store(entry, user | use)
-            store(entry + 8, virtual)
-            frame = load(row + BASE) + (number << PAGE_SHIFT)
-        if zero:
-            memory.charge("zero_line", PAGE_BYTES // 64)
-            memory.zero(frame, PAGE_BYTES)
+            frame, used = self._take(row, use, user, virtual, self.directory)
         if used > self.pressure_limit:
             self.on_pressure()
         return frame
+
+    def _take(self, row: int, use: int, user: int, virtual: int, directory: int) -> tuple[int, int]:
+        """A free frame of the block at `row`, and the frames that are in use then of the node with
+        this DIRECTORY, whose block it is.
+        """
+        load, store = self._memory.load, self._memory.store
+        bitmap = load(row + BITMAP)
+        index = self._first_word(row, bitmap)
+        if use == FrameUse.PAGE:
+            index, word, wanted = self._coloured(row, bitmap, index, virtual)
+        else:
+            word = load(bitmap + index * 8)
+            wanted = ~word & FULL
+        bit = (wanted & -wanted).bit_length() - 1
+        store(bitmap + index * 8, word | 1 << bit)
+        store(row + FREE, load(row + FREE) - 1)
+        used = load(directory + FRAMES_USED) + 1
+        store(directory + FRAMES_USED, used)
+        number = index * BITS + bit
+        entry = load(row + ROWS) + number * FRAME.size
+        store(entry, user | use)
+        store(entry + 8, virtual)
+        return load(row + BASE) + (number << PAGE_SHIFT), used
 
     def _first_word(self, row: int, bitmap: int) -> int:
         """Index of the lowest bitmap word with a free frame; moves the block's hint to it."""
@@ -315,12 +335,19 @@ class FrameAllocator:
             if not word >> bit & 1:
                 raise InvariantError(f"frame {address:#x} was freed twice")
             store(word_at, word & ~(1 << bit))
-            store(load(row + ROWS) + number * FRAME.size, FrameUse.NONE)
+            entry = load(row + ROWS) + number * FRAME.size
+            self._uncount(load(entry))
+            store(entry, FrameUse.NONE)
             store(row + FREE, load(row + FREE) + 1)
             if index < load(row + HINT):
                 store(row + HINT, index)
             store(self.directory + FRAMES_USED, load(self.directory + FRAMES_USED) - 1)
             self._has_free(row)
+
+    def _uncount(self, user: int) -> None:
+        """A frame that was used as its FRAME row says is free now."""
+        if user & USE_MASK in (FrameUse.KERNEL, FrameUse.TABLE):
+            self.commitment.count_kernel(-1)
 
     def _has_free(self, row: int) -> None:
         """Move the directory's hint back if the block, which has a free frame, lies before it."""
@@ -353,11 +380,6 @@ class FrameAllocator:
     def total(self) -> int:
         """Frames there are to allocate (metadata not counted)."""
         return self._memory.peek(self.directory + FRAMES_TOTAL)
-
-    @property
-    def attainable(self) -> int:
-        """Frames there could be at most; more than `total` where kernels exchange memory."""
-        return self.total
 
     def user_of(self, address: int) -> tuple[FrameUse, int, int]:
         """(use, ADDRESS_SPACE, virtual address) of a frame."""

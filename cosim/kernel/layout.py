@@ -112,6 +112,7 @@ class AreaFlag(IntEnum):
     NO_RESERVE = 4  # not counted against the memory there is
     MAY_WRITE = 8  # a shared file mapping whose file may be written
     PER_ISA = 16  # each kernel has frames of its own, filled from its own program (text, constants)
+    COMMITTED = 32  # its pages are promised, touched or not: see cosim.kernel.commitment
 
 
 # A page-table entry of the last level that maps nothing but keeps a frame (PROT_NONE): bit 0,
@@ -139,6 +140,8 @@ DIRECTORY = Structure("DIRECTORY", 256, "root of what a node's kernel shares, at
     Field("futexes",     144, 8, "futex bucket table of this node"),
     Field("futex_count", 152, 8, "buckets in it"),
     Field("namespaces",  160, 8, "NAMESPACES record (node 0 only)"),
+    Field("committed",   168, 8, "frames this kernel promised to programs, less those given back"),
+    Field("kernel_frames",176, 8, "frames it took for structures and tables, less those freed"),
     Field("returned_lock",192, 8, "spinlock over the list of returned frames"),
     Field("returned",    200, 8, "first frame that another kernel gave back; its first word: next"),
 ))
@@ -184,6 +187,7 @@ ADDRESS_SPACE = Structure("ADDRESS_SPACE", SPACE_BYTES, "memory of one process, 
     Field("area_count",  152, 8, "areas in the tree"),
     Field("sequence",    160, 8, "changes with the tree: what was cached is valid until then"),
     Field("node",        168, 4, "index of the node whose kernel made it"),
+    Field("committed",   176, 8, "frames that were promised to it"),
     Field("break_start", 192, 8, "first address of the heap"),
     Field("break",       200, 8, "first address behind the heap"),
     Field("search_top",  208, 8, "where the search for unmapped space starts"),

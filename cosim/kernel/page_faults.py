@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cosim.engine.interface import Access
 from cosim.kernel.errno import Errno, KernelError
-from cosim.kernel.layout import AreaFlag, AreaKind, FrameUse
+from cosim.kernel.layout import AreaFlag, AreaKind
 from cosim.kernel.mapping import (
     BUS_ADRERR,
     PROT_EXEC,
@@ -128,9 +128,8 @@ def page_of(space: "AddressSpace", area: Vma, page: int) -> int | None:
     """The frame with the contents of a page that was never touched; None behind the end of its
     source.
     """
-    frames = space.frames
     if area.kind in (AreaKind.ANONYMOUS, AreaKind.SHARED_ANONYMOUS):
-        return frames.allocate(use=FrameUse.PAGE, user=space.address, virtual=page)
+        return space.frame_for(area, page)
     offset = area.offset + page - area.start
     if area.kind == AreaKind.WINDOW:
         return space.window_page(area.source, offset)
@@ -139,7 +138,7 @@ def page_of(space: "AddressSpace", area: Vma, page: int) -> int | None:
         return None
     memory = space.memory
     memory.charge("file_page")
-    frame = frames.allocate(zero=False, use=FrameUse.PAGE, user=space.address, virtual=page)
+    frame = space.frame_for(area, page, zero=False)
     memory.charge("copy_line", PAGE_BYTES // LINE_BYTES)
     memory.write(frame, bytes(data).ljust(PAGE_BYTES, b"\0"))
     return frame

@@ -280,6 +280,8 @@ def _memory_text(kernel, _process) -> str:
         "Cached": 0,
         "SwapTotal": 0,
         "SwapFree": 0,
+        "CommitLimit": kernel.frames.commitment.limit * 4,
+        "Committed_AS": kernel.frames.commitment.committed * 4,
     }
     return "".join(f"{name + ':':<15} {value:>8} kB\n" for name, value in rows.items())
 

@@ -298,17 +298,19 @@ class Signals:
         engine.write("pc", engine.read("pc") - traps.SYSTEM_CALL_LENGTH_BYTES)
 
     def _run_handler(self, thread: Thread, info: SignalInfo, action: Action) -> None:
-        """Write the frame and enter the handler; a stack that cannot take it ends the process."""
+        """Write the frame and enter the handler; a stack that cannot take it, or no memory for the
+        trampoline, ends the process.
+        """
         self._kernel.memory.charge("signal_deliver")
         self.delivered += 1
         mask = thread.mask if thread.mask_to_restore is None else thread.mask_to_restore
         thread.mask_to_restore = None
         engine = thread.lane.core.engine
-        delivery = Delivery(
-            info, action.handler, action.flags, self._restorer(thread, action), mask,
-            self.stack_now(thread), self._stack_top(thread, action, engine.read("sp")),
-        )  # fmt: skip
         try:
+            delivery = Delivery(
+                info, action.handler, action.flags, self._restorer(thread, action), mask,
+                self.stack_now(thread), self._stack_top(thread, action, engine.read("sp")),
+            )  # fmt: skip
             self._isa.signals.push(engine, thread.process.space, delivery)
         except KernelError:
             self._kernel.end_by_signal(thread, SignalInfo(Signal.SIGSEGV, SI_KERNEL))

@@ -6,7 +6,7 @@ x86-64: Intel SDM vol. 3, 4.5; AArch64: Arm ARM D8.3 (4 KiB granule, stage 1).
 
 import numpy as np
 
-from cosim.kernel.layout import ADDRESS_SPACE, AREA, DIRECTORY, TABLE, AreaFlag, AreaKind
+from cosim.kernel.layout import ADDRESS_SPACE, AREA, DIRECTORY, TABLE, AreaFlag, AreaKind, FrameUse
 
 X86, ARM = 62, 183  # e_machine
 PAGE = 4096
@@ -82,11 +82,34 @@ def check(machine) -> int:
     """All kernels agree about every shared page; how many pages two or more of them map."""
     tables = Tables(machine.physical)
     used = [set(kernel.frames.in_use()) for kernel in machine.kernels]
+    check_counts(machine, tables)
     shared = 0
     for kernel in machine.kernels:
         for space in spaces(tables, kernel.directory_of(kernel.node_index)):
             shared += _check_space(tables, space, len(machine.kernels), set().union(*used))
     return shared
+
+
+def check_counts(machine, tables: Tables) -> None:
+    """What kernels say they promised, and use themselves, is what spaces and frames say."""
+    directories = [kernel.directory_of(kernel.node_index) for kernel in machine.kernels]
+
+    def total(field: str) -> int:
+        found = [tables.word(at + DIRECTORY.offset(field)) for at in directories]
+        return sum(found) & (1 << 64) - 1
+
+    promised = [
+        tables.word(space + ADDRESS_SPACE.offset("committed"))
+        for directory in directories
+        for space in spaces(tables, directory)
+    ]
+    assert total("committed") == sum(promised)
+    uses = [
+        kernel.frames.user_of(frame)[0]
+        for kernel in machine.kernels
+        for frame in kernel.frames.in_use()
+    ]
+    assert total("kernel_frames") == uses.count(FrameUse.KERNEL) + uses.count(FrameUse.TABLE)
 
 
 def _check_space(tables: Tables, space: int, nodes: int, used: set[int]) -> int:

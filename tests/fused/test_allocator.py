@@ -14,6 +14,7 @@ from cosim.kernel.layout import DIRECTORY, BlockState, FrameUse
 from cosim.kernel.mapping import (
     MAP_ANONYMOUS,
     MAP_FIXED,
+    MAP_NORESERVE,
     MAP_PRIVATE,
     PROT_READ,
     PROT_WRITE,
@@ -401,6 +402,55 @@ def test_the_next_kernel_is_asked_when_one_refuses():
     assert last.counts()["blocks.given"] == asking.counts()["blocks.gained"] > 0
 
 
+# --- single frames of another kernel ---
+
+
+def exhausted(machine):
+    """The first kernel has nothing, and was refused a block: single frames are what is left."""
+    x86, arm = machine.nodes
+    for row in arm.frames.online_rows[1:]:  # a structure in each block: none can be emptied
+        arm.frames._take(row, FrameUse.KERNEL, 0, 0, arm.frames.directory)
+    while x86.frames.used < x86.frames.total:
+        x86.frames.allocate(zero=False)
+        machine.deliver()
+    with pytest.raises(KernelError, match="ENOMEM"):  # a page waits for the answer first
+        x86.frames.allocate(use=FrameUse.PAGE)
+    assert machine.deliver() == [REQUEST, RESPONSE]
+    return x86, arm
+
+
+def test_a_kernel_without_frames_borrows_and_gives_back():
+    machine = Nodes()
+    x86, arm = exhausted(machine)
+    used, total = arm.frames.used, x86.frames.used
+    page = x86.frames.allocate(use=FrameUse.PAGE, user=0x40, virtual=4096)
+    structure = x86.frames.allocate()
+    assert x86.frames.owner_of(page) == x86.frames.owner_of(structure) == 1
+    assert page // BLOCK_BYTES != arm.frames.directory // BLOCK_BYTES, "a page may have to move"
+    assert structure // BLOCK_BYTES == arm.frames.directory // BLOCK_BYTES, "it may not"
+    assert arm.frames.user_of(page) == (FrameUse.PAGE, 0x40, 4096)
+    assert (arm.frames.used, x86.frames.used) == (used + 2, total)
+    assert x86.counts()["frames.borrowed"] == 2
+    for frame in (page, structure):
+        x86.frames.free(frame)
+    machine.deliver()
+    assert arm.frames.used == used
+
+
+def test_what_waits_to_be_returned_is_borrowed_first():
+    machine = Nodes()
+    x86, arm = exhausted(machine)
+    frame = arm.frames.allocate(use=FrameUse.PAGE)
+    x86.frames.free(frame)
+    used = arm.frames.used
+    assert x86.frames.allocate(use=FrameUse.PAGE, user=0x40, virtual=8192) == frame
+    assert arm.frames.used == used
+    assert arm.frames.user_of(frame) == (FrameUse.PAGE, 0x40, 8192)
+    machine.deliver()
+    assert arm.frames.used == used, "the owner does not free it"
+    machine.check()
+
+
 # --- nothing left ---
 
 
@@ -428,7 +478,7 @@ def test_a_fault_waits_for_the_answer_and_then_fails_or_goes_on():
     (space,) = machine.space(0)
     map_pages(space, 1)
     space.write(BASE, b"x")
-    map_pages(space, 8, BASE + MiB)
+    space.map(BASE + MiB, 8 * PAGE_BYTES, WRITABLE, PRIVATE | MAP_NORESERVE)
     messages = x86.frames.on_pressure
     x86.frames.on_pressure = lambda: None
     while x86.frames.used < x86.frames.total:

@@ -305,16 +305,35 @@ def test_discard_empties_private_pages_only(space):
 
 
 def test_when_frames_run_out_the_thread_dies_and_the_kernel_lives(kernel, space):
+    """Memory that nobody promised: MAP_NORESERVE."""
     space.map(0, 40 * MiB, RW, PRIVATE)
-    start = space.map(0, 40 * MiB, RW, PRIVATE)
+    start = space.map(0, 40 * MiB, RW, PRIVATE | MAP_NORESERVE)
     outcome, at = None, start
     while outcome is None:
         outcome = space.fault(at, Access.WRITE)
         at += PAGE_BYTES
     assert outcome.number == SIGKILL
-    assert kernel.frames.used == kernel.frames.total
     refused(Errno.EFAULT, space.write, at + MiB, b"x")
-    refused(Errno.ENOMEM, AddressSpace, kernel)
+    refused(Errno.ENOMEM, space.map, 0, PAGE_BYTES, RW, PRIVATE)
+    other = AddressSpace(kernel)  # some frames are kept for the kernel
+    other.destroy()
+    space.destroy()
+    assert kernel.frames.used == 0
+    assert kernel.frames.commitment.committed == 0
+
+
+def test_a_kernel_does_not_take_what_it_promised(kernel, space):
+    """Structures find no room any more, pages that were promised do."""
+    start = space.map(0, 40 * MiB, RW, PRIVATE)
+    space.write(start, b"x")
+    taken = []
+    with pytest.raises(KernelError, match="ENOMEM"):
+        while True:
+            taken.append(kernel.frames.allocate(zero=False))
+    for page in range(start, start + 40 * MiB, PAGE_BYTES):
+        assert space.fault(page, Access.WRITE) is None
+    for frame in taken:
+        kernel.frames.free(frame)
     space.destroy()
     assert kernel.frames.used == 0
 

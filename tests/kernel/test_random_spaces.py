@@ -7,6 +7,7 @@ import pytest
 from cosim.engine.interface import Access
 from cosim.kernel.address_space import AddressSpace
 from cosim.kernel.errno import KernelError
+from cosim.kernel.frames import KEPT
 from cosim.kernel.mapping import (
     MAP_ANONYMOUS,
     MAP_FIXED,
@@ -25,7 +26,7 @@ PRIVATE = MAP_PRIVATE | MAP_ANONYMOUS
 
 
 class Model:
-    """page number -> [protection, first byte of the page]."""
+    """page number -> [protection, first byte of the page, is it promised]."""
 
     def __init__(self, rng, space):
         self.rng = rng
@@ -55,7 +56,7 @@ class Model:
             return
         assert fixed == MAP_FIXED or not taken
         for page in chosen:
-            self.pages[page] = [protection, 64 + page if from_file else 0]
+            self.pages[page] = [protection, 64 + page if from_file else 0, protection != 0]
 
     def unmap(self):
         first, count = self.range()
@@ -78,6 +79,7 @@ class Model:
             if page not in self.pages:
                 break
             self.pages[page][0] = protection
+            self.pages[page][2] |= protection != 0
 
     def write(self):
         page = self.rng.randrange(PAGES)
@@ -104,7 +106,7 @@ class Model:
         except KernelError:
             return
         assert moved == BASE + target * PAGE_BYTES
-        rights = self.pages[first][0]
+        rights, _, promised = self.pages[first]
         for page in range(target, target + length):
             self.pages.pop(page, None)
         old = [self.pages.pop(p) for p in range(first, first + count)]
@@ -113,7 +115,7 @@ class Model:
             # look it up.
             fresh = None if number >= count else old[number]
             at = BASE + (target + number) * PAGE_BYTES
-            self.pages[target + number] = fresh or [rights, self._fresh(at, rights)]
+            self.pages[target + number] = fresh or [rights, self._fresh(at, rights), promised]
 
     def _fresh(self, at, rights):
         area = self.space.tree.find(at)
@@ -134,10 +136,20 @@ class Model:
                 at = BASE + page * PAGE_BYTES
                 self.pages[page][1] = self._fresh(at, self.pages[page][0])
 
+    def promised(self, levels):
+        """Frames: the pages that had rights once, and the tables that these may need."""
+        pages = [page for page, (_, _, promised) in self.pages.items() if promised]
+        tables = {
+            (shift, BASE + page * PAGE_BYTES >> shift)
+            for page in pages
+            for shift in (21, 30, 39, 48)[: levels - 1]
+        }
+        return len(pages) + len(tables)
+
     def check(self, hardware):
         for page in range(PAGES):
             at = BASE + page * PAGE_BYTES
-            protection, value = self.pages.get(page, (0, 0))
+            protection, value, _ = self.pages.get(page, (0, 0, False))
             area = self.space.tree.find(at)
             assert (area is not None) == (page in self.pages)
             if value is None:
@@ -165,6 +177,7 @@ def test_random_calls_match_a_dictionary(isa, levels, seed):
              model.remap, model.discard)  # fmt: skip
     for turn in range(400):
         model.rng.choice(calls)()
+        assert kernel.frames.commitment.committed == model.promised(levels)
         if turn % 8 == 0:
             model.check(hardware)
             kernel.core.writer.take()
@@ -176,3 +189,5 @@ def test_random_calls_match_a_dictionary(isa, levels, seed):
         assert kernel.frames.user_of(page.physical)[1:] == (space.address, at)
     space.destroy()
     assert kernel.frames.used == 0
+    assert kernel.frames.commitment.committed == 0
+    assert kernel.frames.commitment.limit == kernel.frames.total - kernel.frames.total // KEPT

@@ -1,13 +1,13 @@
 """Pages of a multi-ISA program's text and constants: each kernel fills them from its own ELF."""
 
-from cosim.kernel.layout import FrameUse
 from cosim.kernel.loader import Image
+from cosim.kernel.vma import Vma
 from cosim.units import LINE_BYTES, PAGE_BYTES
 
 
-def own_page(space, image: Image, page: int) -> int:
-    """A new frame with the image's bytes for a page.  KernelError(ENOMEM)."""
-    frame = space.frames.allocate(zero=False, use=FrameUse.PAGE, user=space.address, virtual=page)
+def own_page(space, image: Image, area: Vma, page: int) -> int:
+    """A new frame with the image's bytes for a page of `area`.  KernelError(ENOMEM)."""
+    frame = space.frame_for(area, page, zero=False)
     content = bytearray(PAGE_BYTES)
     for segment in image.segments:
         start = max(page, segment.address)

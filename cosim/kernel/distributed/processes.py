@@ -22,6 +22,7 @@ from cosim.kernel import loader
 from cosim.kernel.calls.thread import child_context
 from cosim.kernel.distributed.messages import MessageKind
 from cosim.kernel.distributed.rings import DATA_BYTES_MAX, Message
+from cosim.kernel.errno import KernelError
 from cosim.kernel.layout import AreaFlag, AreaKind
 from cosim.kernel.mapping import SIGKILL
 from cosim.kernel.processes import Processes
@@ -59,8 +60,13 @@ class DistributedProcesses(Processes):
             process.images, process.layout = paths, layout
             self._kernel.program_files[layout.digest.hex()] = paths
             process.space.image = images[self._kernel.isa.name]
-            with self._kernel.memory.uncharged():
-                self._mark_private(process)
+            try:
+                with self._kernel.memory.uncharged():
+                    self._mark_private(process)
+            except KernelError as error:
+                raise InputError(
+                    f"{program['path']}: cannot be loaded ({error}); give the node more memory.size"
+                ) from None
         return pid
 
     def make_child(self, parent: Process) -> Process:
@@ -89,14 +95,17 @@ class DistributedProcesses(Processes):
 
         Text and constants end at different addresses in the ELFs: each area reaches to the next.
         """
-        tree = process.space.tree
+        tree, account = process.space.tree, process.space.account
         areas = [area for area in tree.all() if area.start < process.layout.shared_start]
         ends = [area.start for area in areas[1:]] + [process.layout.shared_start]
         for area, end in zip(areas, ends, strict=True):
+            account.remove(area)
             area.flags |= AreaFlag.PER_ISA
+            account.add(area)
             tree.update(area)
             if area.end < end:
                 rest = Vma(area.end, end, area.protection, area.flags, AreaKind.ANONYMOUS)
+                account.add(rest)
                 tree.insert(rest)
 
     # --- on other nodes ---

@@ -95,7 +95,7 @@ class FusedAddressSpace(AddressSpace):
     def own_page(self, area: Vma, page: int) -> int:
         """A frame with this kernel's own program's bytes for a page of a PER_ISA area."""
         assert self.image is not None
-        return own_page(self, self.image, page)
+        return own_page(self, self.image, area, page)
 
     def ask_home(self, page: int, *, write: bool) -> PageWait:
         """The wait of a fault that only the home can resolve; raise it."""
@@ -104,7 +104,7 @@ class FusedAddressSpace(AddressSpace):
     def out_of_memory(self, address: int) -> Signal:
         """A fault without a frame waits for memory that is on its way from another kernel."""
         allocator = self.kernel.allocator
-        if allocator is None or not allocator.request_pending():
+        if allocator is None or not allocator.worth_waiting():
             return super().out_of_memory(address)
         thread = self.kernel.current_thread()
         queue = allocator.changed
@@ -129,10 +129,10 @@ class FusedAddressSpace(AddressSpace):
         self.policy.unify(self, area.start, area.end)
         super().change_protection(area, protection)
 
-    def move(self, start: int, end: int, target: int, length: int) -> int:
+    def move(self, start: int, end: int, target: int, length: int, freed: int = 0) -> int:
         """See Areas.move."""
         self.policy.unify(self, start, end)
-        return super().move(start, end, target, length)
+        return super().move(start, end, target, length, freed)
 
     # --- what others must know ---
 

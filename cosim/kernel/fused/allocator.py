@@ -12,12 +12,15 @@ the lowest pressure, which empties it:
  MEMORY_REQUEST, until they are equal           MEMORY_RESPONSE: 1, address of the block
                                                 MEMORY_RESPONSE: 0, nothing that can be spared
 ```
-A refused kernel asks the next one; when all have refused it asks again once it has used more.  A
+A refused kernel asks the next one; when all have refused it asks again once it has used more, and
+borrows single frames where there are some as long as it has none itself.  A
 block that a kernel was not born with is unassigned again when it is empty and the kernel does well
 without it (`memory.return_percent`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from fractions import Fraction
 
 from cosim.errors import InputError
 from cosim.kernel.distributed.messages import MessageKind
@@ -26,11 +29,12 @@ from cosim.kernel.errno import Errno, KernelError
 from cosim.kernel.frames import FREE, NEVER, Block
 from cosim.kernel.fused.evacuation import Evacuation
 from cosim.kernel.fused.frames import NOBODY, OWNER, FusedFrames, owned
-from cosim.kernel.layout import BlockState
+from cosim.kernel.layout import BlockState, FrameUse
 from cosim.kernel.waiting import WaitQueue
 from cosim.settings_table import TABLE
 
 PATIENCE = 64  # after a refusal a kernel asks again when one in so many of its frames is used more
+NOWHERE = (-1, -1)
 
 DEFAULTS = {row.name: row.default for row in TABLE if row.default is not None}
 
@@ -39,6 +43,7 @@ class GlobalAllocator:
     """One kernel's part in it.
 
     changed: threads that wait for memory; they look again when a request has been answered.
+    can_wait: could the kernel's work go on later, as the access of a thread that runs here can?
     """
 
     def __init__(self, kernel, settings: Mapping = DEFAULTS) -> None:
@@ -61,7 +66,8 @@ class GlobalAllocator:
         self._busy = False  # a block is on its way: what happens meanwhile says nothing
         self._pending: int | None = None  # the node that was asked
         self._refused_by: list[int] = []  # in this round of requests
-        self._refused_at = NEVER  # frames in use when all had refused
+        self.can_wait: Callable[[], bool] = lambda: True
+        self._refused_at = NOWHERE  # how much was in use when all had refused
         self._gained: list[Block] = []
         self._counts = dict.fromkeys(
             ("blocks.gained", "blocks.given", "blocks.returned", "requests", "requests_refused"), 0
@@ -71,6 +77,7 @@ class GlobalAllocator:
         self._frames.on_pressure = self._under_pressure
         self._frames.on_freed = self._look_for_empty
         self._frames.relieve = self._relieve
+        self._frames.lenders = self._lenders
         self._set_limit()
 
     def _keep(self, count: int) -> None:
@@ -93,6 +100,10 @@ class GlobalAllocator:
         """Is memory perhaps on its way from another kernel?"""
         return self._pending is not None
 
+    def worth_waiting(self) -> bool:
+        """May a block be on its way for a page, and can who needs the page wait for it?"""
+        return self._pending is not None and self.can_wait()
+
     def _in_turn(self) -> bool:
         """May blocks change hands now?"""
         return not self._busy and self._memory.core is not None
@@ -114,19 +125,39 @@ class GlobalAllocator:
         self._frames.frees_to_look = min(self._frames.frees_to_look, step)
 
     def _relieve(self) -> bool:
-        """Nothing is left: is there an unassigned block?  If not, another kernel is asked, and is
-        not asked twice for one allocation that is made again.
+        """Nothing is left: is there an unassigned block?  If not, another kernel is asked, but not
+        again where all have refused.
         """
         if not self._in_turn():
             return False
         if self._claim():
             return True
-        if self._pending is None:
-            if self._refused_at == self._frames.used:
-                self._refused_at = NEVER
-            else:
-                self._ask()
+        if self._pending is None and self._refused_at != self._position():
+            self._ask()
         return False
+
+    def _position(self) -> tuple[int, int]:
+        """Changes when it makes sense to ask again after a refusal."""
+        return self._frames.used, self._frames.borrowed // PATIENCE
+
+    def _lenders(self, use: int) -> list[int]:
+        """The other kernels, those with the lowest pressure first; none while a block may be on its
+        way for a page that can wait.
+        """
+        if not self._in_turn() or (use == FrameUse.PAGE and self.worth_waiting()):
+            return []
+        others = [n for n in range(len(self._kernel.node_rows)) if n != self._node]
+        pressures = {node: Fraction(*self._frames.occupancy(node)) for node in others}
+        return sorted(others, key=pressures.__getitem__)
+
+    @contextmanager
+    def without_waiting(self) -> Iterator[None]:
+        """Inside the block nobody waits for memory: nobody's thread is there that could."""
+        before, self.can_wait = self.can_wait, lambda: False
+        try:
+            yield
+        finally:
+            self.can_wait = before
 
     def _claim(self) -> bool:
         block = self._frames.claim()
@@ -179,7 +210,7 @@ class GlobalAllocator:
             if used * 100 <= total * self._pressure:
                 self._refused_by.clear()
             elif not self._ask():
-                self._refused_at = used
+                self._refused_at = self._position()
                 self._be_patient(used, total)
         self.changed.wake(self._kernel.scheduler)
 
@@ -299,4 +330,5 @@ class GlobalAllocator:
             **{f"memory.{name}": count for name, count in self._counts.items()},
             "memory.frames.moved": self._evacuation.moved,
             "memory.frames.returned": self._frames.returned,
+            "memory.frames.borrowed": self._frames.borrowed,
         }

@@ -13,7 +13,7 @@ A policy is a subclass of DirectAccess, or an object with the same methods; Serv
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from cosim.kernel.layout import AreaFlag, AreaKind, FrameUse
+from cosim.kernel.layout import AreaFlag, AreaKind
 from cosim.kernel.mapping import PROT_WRITE
 from cosim.kernel.page_faults import page_of, page_rights, renew
 from cosim.kernel.vma import Vma
@@ -79,7 +79,7 @@ class DirectAccess:
             if physical is None:
                 return False
         else:
-            physical = space.frames.allocate(use=FrameUse.PAGE, user=space.address, virtual=page)
+            physical = space.frame_for(area, page)
             self.counts["remote_allocated"] += 1
         with space.table_lock:
             home.write_slot(home_slot, physical, page_rights(area, changed=write))

@@ -5,7 +5,7 @@ the table of the node that booted with it; `owner` and `state`, one word, say wh
 
 ```text
  owner     state      the frames are
- a node    ONLINE     allocated and freed by that kernel, and by no other
+ a node    ONLINE     allocated and freed by that kernel; by others only one by one (below)
  a node    EVICTING   moved out by that kernel
  a node    OFFLINE    that kernel's, but not in use
  NOBODY    OFFLINE    for whoever swaps its own number in first
@@ -16,15 +16,21 @@ frames; the owner takes the list in when it is told, or when it runs short:
 ```text
  owner's DIRECTORY: returned ─▶ frame: | next | ... | ─▶ frame: | 0 | ... |
 ```
+A kernel that finds no frame and gets no block borrows single frames: one from another's list of
+returned frames, or one from its blocks, under its allocator's lock.  They are given back like any
+other.  So every free frame of the machine can be had by every kernel, which is what commitment
+(cosim.kernel.commitment) counts on.
+
 Pages can be moved and kernel structures cannot.  So that blocks can be emptied, structures go to
 the home block, which holds the DIRECTORY and never changes hands, and pages to the blocks behind.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from cosim.errors import InvariantError
+from cosim.kernel.commitment import Commitment
 from cosim.kernel.errno import Errno, KernelError
 from cosim.kernel.frames import (
     BITS,
@@ -43,10 +49,12 @@ from cosim.kernel.memory import KernelMemory
 from cosim.kernel.spinlock import Spinlock
 from cosim.units import PAGE_SHIFT, align_up
 
+LOCK = DIRECTORY.offset("lock")
 RETURNED, RETURNED_LOCK = DIRECTORY.offset("returned"), DIRECTORY.offset("returned_lock")
 OWNER = BLOCK.offset("owner")  # with the state behind it one word: see owned
 NOBODY = 0xFFFF_FFFF
-# One frame in so many of the home block is kept from pages while other blocks have room.
+# One frame in so many of the home block is kept from pages while other blocks have room; and so
+# many of all home blocks are promised to no program.
 HOME_RESERVE = 16
 
 
@@ -59,7 +67,8 @@ class FusedFrames(FrameAllocator):
     """See FrameAllocator, and the module.
 
     blocks: of the whole machine by BLOCK row, this node's first.  returned: frames given back to
-    other kernels.  on_foreign(node): the first frame was put on that node's empty list.
+    other kernels; borrowed: taken from them.  on_foreign(node): the first frame was put on that
+    node's empty list.  lenders(use): nodes to borrow a frame from now, best first.
     on_freed: called after `frees_to_look` frees.  relieve: called when no frame is left; true when
     there is one again.
     """
@@ -80,6 +89,10 @@ class FusedFrames(FrameAllocator):
             Spinlock(memory, directory + RETURNED_LOCK, node, f"returned frames of node {index}")
             for index, directory in enumerate(self._directories)
         ]
+        self._locks = [
+            Spinlock(memory, directory + LOCK, node, f"frame allocator lock of node {index}")
+            for index, directory in enumerate(self._directories)
+        ]
         own = self._blocks_of(ranges)
         others = [self._blocks_of(machine[i]) for i in range(len(machine)) if i != node]
         self.blocks = {b.row: b for b in [*own, *(block for found in others for block in found)]}
@@ -89,11 +102,17 @@ class FusedFrames(FrameAllocator):
         self._near = {b.row for b in own[1:] if b.start < ranges[0][1]}
         self._reserve = own[0].capacity // HOME_RESERVE
         self._usable = owned(node, BlockState.ONLINE)
-        self.returned = 0
+        self.returned = self.borrowed = 0
+        homes = [self.blocks[directory + DIRECTORY.size] for directory in self._directories]
+        kept = sum(block.capacity // HOME_RESERVE for block in homes)
+        self.commitment = Commitment(
+            memory, self.directory, self._directories, self.attainable, kept
+        )
         self.frees_to_look = NEVER
         self.on_foreign: Callable[[int], object] = lambda _node: None
         self.on_freed: Callable[[], object] = lambda: None
         self.relieve: Callable[[], bool] = lambda: False
+        self.lenders: Callable[[int], Iterable[int]] = lambda _use: ()
         with memory.uncharged():
             self._arrange(self._own)
 
@@ -112,18 +131,42 @@ class FusedFrames(FrameAllocator):
 
     # --- allocation ---
 
-    def allocate(
-        self, zero: bool = True, use: int = FrameUse.KERNEL, user: int = 0, virtual: int = 0
-    ) -> int:
-        """See FrameAllocator.allocate.  ENOMEM when there is nothing left that this kernel could
-        have at once.
+    def _find(self, use: int, user: int, virtual: int) -> int:
+        """See FrameAllocator._find.  ENOMEM when there is nothing left that this kernel could have
+        at once.
         """
         try:
-            return super().allocate(zero, use, user, virtual)
+            return super()._find(use, user, virtual)
         except KernelError:
-            if not self.drain_returned() and not self.relieve():
-                raise
-            return super().allocate(zero, use, user, virtual)
+            if self.drain_returned() or self.relieve():
+                return super()._find(use, user, virtual)
+            for node in self.lenders(use):
+                frame = self._borrow(node, use, user, virtual)
+                if frame is not None:
+                    self.borrowed += 1
+                    return frame
+            raise
+
+    def _borrow(self, node: int, use: int, user: int, virtual: int) -> int | None:
+        """A frame of another kernel; None when it has none.  Structures from its home block if
+        possible, pages from the others.
+        """
+        load, directory = self._memory.load, self._directories[node]
+        with self._returned_locks[node]:
+            frame = load(directory + RETURNED)
+            if frame:
+                self._memory.store(directory + RETURNED, load(frame))
+        if frame:  # in use as far as its owner knows
+            self.set_user(frame, use, user, virtual)
+            return frame
+        usable, home = owned(node, BlockState.ONLINE), directory + DIRECTORY.size
+        rows = [row for row in self.blocks if load(row + OWNER) == usable and load(row + FREE)]
+        if not rows:
+            return None
+        wants_home = use != FrameUse.PAGE
+        row = min(rows, key=lambda row: (row == home) != wants_home)
+        with self._locks[node]:
+            return self._take(row, use, user, virtual, directory)[0]
 
     def _first_row(self, use: int) -> int:
         """See FrameAllocator._first_row; the hint is for pages."""
@@ -176,8 +219,10 @@ class FusedFrames(FrameAllocator):
         head = self._directories[owner] + RETURNED
         entry = memory.load(row + ROWS) + number * FRAME.size
         with self._returned_locks[owner]:
-            if memory.load(entry) & USE_MASK == FrameUse.NONE:
+            user = memory.load(entry)
+            if user & USE_MASK == FrameUse.NONE:
                 raise InvariantError(f"frame {address:#x} of node {owner} was freed twice")
+            self._uncount(user)
             memory.store(entry, FrameUse.NONE)
             first = memory.load(head)
             memory.store(address, first)
@@ -283,7 +328,7 @@ class FusedFrames(FrameAllocator):
 
     @property
     def attainable(self) -> int:
-        """See FrameAllocator.attainable: what the machine has."""
+        """Frames there could be at most: what the machine has (metadata not counted)."""
         return sum(block.capacity for block in self.blocks.values())
 
     def _own_rows(self) -> list[int]:

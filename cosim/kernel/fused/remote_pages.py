@@ -51,7 +51,8 @@ class RemotePages:
         space = kernel.processes.space_at(address)
         signal = None
         if space is not None:
-            signal = space.fault(page, Access.WRITE if write else Access.READ)
+            with kernel.allocator.without_waiting():
+                signal = space.fault(page, Access.WRITE if write else Access.READ)
             self.replicated += 1
         words = (tid, *signal) if signal is not None else (tid, 0, 0, page)
         kernel.messages.send(message.source, MessageKind.PAGE_READY, words)

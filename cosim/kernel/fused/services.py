@@ -21,6 +21,9 @@ from cosim.kernel.fused.processes import FusedProcesses
 from cosim.kernel.fused.remote_cpu import RemoteCpuDriver
 from cosim.kernel.fused.remote_pages import RemotePages
 from cosim.kernel.kernel import CALLS, Kernel, Services
+from cosim.kernel.task import TASK
+
+RUNS_ON = TASK.offset("node")
 
 HANDLERS: dict[int, Handler] = {
     MessageKind.PROCESS: lambda kernel, message: kernel.processes.introduced(message),
@@ -52,6 +55,17 @@ def migrate_call(kernel, thread, node: int, function: int, argument: int) -> int
 def migrate_return(kernel, thread, result: int) -> int:
     """What mig_entry calls when its function is done."""
     return kernel.migrations.return_(thread, result)
+
+
+def thread_is_here(kernel) -> bool:
+    """Does the kernel work for a thread that runs here?  Its access can be made again later; a call
+    in the name of a thread that is away cannot, and an interrupt has no thread.
+    """
+    (lane,) = (lane for lane in kernel.scheduler.lanes if lane.core is kernel.memory.core)
+    thread = lane.current
+    return thread is not None and kernel.memory.load(thread.descriptor + RUNS_ON, 4) == (
+        kernel.node_index
+    )
 
 
 INTERRUPTS = {
@@ -103,6 +117,7 @@ class FusedServices(Services):
         """Make the parts that need the others."""
         kernel.messages = Messages(kernel, settings, HANDLERS)
         kernel.allocator = GlobalAllocator(kernel, settings)
+        kernel.allocator.can_wait = partial(thread_is_here, kernel)
         assert isinstance(kernel.frames, FusedFrames)
         kernel.frames.on_foreign = lambda node: kernel.messages.send(node, MessageKind.DRAIN_FRAMES)
 

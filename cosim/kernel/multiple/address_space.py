@@ -78,7 +78,7 @@ class MultipleAddressSpace(AddressSpace):
     def own_page(self, area: Vma, page: int) -> int:
         """A frame with this kernel's own program's bytes for a page of a PER_ISA area."""
         assert self.image is not None
-        return own_page(self, self.image, page)
+        return own_page(self, self.image, area, page)
 
     def entry_rights(self, area: Vma, page: int, *, changed: bool) -> int:
         """See Areas.entry_rights: what this kernel has of the page limits them."""
@@ -159,10 +159,10 @@ class MultipleAddressSpace(AddressSpace):
         self.gather(address, old_length)
         return super().remap(address, old_length, new_length, flags, new_address)
 
-    def move(self, start: int, end: int, target: int, length: int) -> int:
+    def move(self, start: int, end: int, target: int, length: int, freed: int = 0) -> int:
         """See Areas.move."""
         self.ownership.clear(start, end)
-        return super().move(start, end, target, length)
+        return super().move(start, end, target, length, freed)
 
     def unmap(self, address: int, length: int) -> None:
         """See AddressSpace.unmap.  Raises PageWait."""

@@ -9,12 +9,12 @@ from cosim.errors import InvariantError
 from cosim.kernel.distributed.messages import MessageKind
 from cosim.kernel.distributed.rings import Message
 from cosim.kernel.errno import KernelError
-from cosim.kernel.layout import FrameUse
 from cosim.kernel.mapping import PROT_WRITE, SI_KERNEL, SIGKILL
 from cosim.kernel.multiple.directory import Verdict
 from cosim.kernel.multiple.ownership import ALONE, HAS
 from cosim.kernel.multiple.serialisation import Fault, Running, back_off_ps
 from cosim.kernel.vma import Vma
+from cosim.units import PAGE_BYTES
 
 
 class Replicas:
@@ -82,9 +82,8 @@ class Replicas:
             slot = space.page_table.slot(page, create=True)
             found = space.page_table.read_slot(slot)
             if found is None:
-                frame = space.frames.allocate(
-                    zero=False, use=FrameUse.PAGE, user=space.address, virtual=page
-                )
+                nowhere = Vma(page, page + PAGE_BYTES, 0)  # its area may not have been asked for
+                frame = space.frame_for(space.tree.find(page) or nowhere, page, zero=False)
                 space.page_table.write_slot(slot, frame, 0)
                 self._pages.counts["replicated"] += 1
             else:
