@@ -57,6 +57,22 @@ def test_kill_9_of_any_process_at_any_moment(moment, component, monkeypatch, tmp
         check_counters(tmp_path / "run", 1_000_000 if moment == "run" else 10_000)
 
 
+@pytest.mark.parametrize(
+    ("design", "component"),
+    [("multi-shm", "arm"), ("multi-tcp", "x86"), ("multi-shm", "timebase"), ("fused", "arm")],
+)
+def test_kill_9_while_kernels_exchange_messages(design, component, monkeypatch, tmp_path, capfd):
+    killer = Killer(component, "run")
+    words = ("torture", "--os", design, "--", 3, 4, 5000)
+    status, seconds = run_with(killer, monkeypatch, tmp_path / "run", *words)
+    (line,) = capfd.readouterr().err.splitlines()
+    assert killer.killed_s and status == 125 and seconds < DOWN_SECONDS_MAX
+    assert f"process '{component}'" in line and "killed by SIGKILL" in line
+    assert_nothing_left(killer.supervisor.sockets.folder)
+    assert_segments_gone(killer.segments)
+    assert not psutil.Process().children(recursive=True)
+
+
 def check_counters(folder, instructions):
     """What the machine had done is in the run folder."""
     values = json.loads((folder / "stats.json").read_text())
