@@ -14,8 +14,8 @@ SYSTEMS = [(design.name, model) for design in designs.DESIGNS.values() for model
 CALLS_AWAY = {"is": 10, "cg": 15, "mg": 1, "ft": 1}
 QUICK = [(program, *system) for program in ("is", "mg") for system in SYSTEMS]
 SLOW = [(program, *system) for program in ("cg", "ft") for system in SYSTEMS]
-# One system of each design in the quick suite; `make long` runs them all.
-QUICK += [row for row in SLOW if row[2] == "separated" and row[1] != "multi-tcp"]
+# Two of them in the quick suite; `make long` runs them all.
+QUICK += [row for row in SLOW if row[1:] in (("fused", "separated"), ("multi-shm", "separated"))]
 
 
 @pytest.fixture(scope="module")
