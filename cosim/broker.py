@@ -61,6 +61,13 @@ class Interrupt:
         }
 
 
+def arrival(row: dict) -> tuple[int, int, int, int]:
+    """What orders interrupt rows of one core: when they are due; of equal ones, when they were
+    sent, by whom, and which first.  Numbers alone follow the turns, and so the quantum.
+    """
+    return row["at_ps"], row["sent_ps"], row["source_core"], row["id"]
+
+
 class Broker:
     """Translation, latency, numbering, acknowledgement and counters of interrupts.
 

@@ -30,7 +30,7 @@ import heapq
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from cosim.broker import Broker, Interrupt
+from cosim.broker import Broker, Interrupt, arrival
 from cosim.errors import InputError, InvariantError, ProtocolError
 from cosim.units import PS_PER_SECOND, cycles_of_ps, ps_of_cycles
 
@@ -84,7 +84,7 @@ class CoreTime:
     ran: bool = False
     safe_until_ps: int = 0
     version: int = 0
-    pending: list[tuple[int, int, Interrupt]] = field(default_factory=list)
+    pending: list[tuple[tuple[int, int, int, int], Interrupt]] = field(default_factory=list)
 
     def next_action_ps(self) -> int:
         """The earliest time at which this core can do anything: a waiting one wakes at a cycle.
@@ -94,7 +94,7 @@ class CoreTime:
         """
         if self.state == "runnable":
             return self.now_ps
-        earliest = self.pending[0][0] if self.pending else NEVER_PS
+        earliest = self.pending[0][1].at_ps if self.pending else NEVER_PS
         if self.state == "waiting" and 0 <= self.wake_ps < earliest:
             earliest = self.wake_ps
         if earliest == NEVER_PS or earliest <= self.now_ps:
@@ -168,7 +168,7 @@ class TimeBase:
         due = self._take_due(core, start_ps)
         until_ps = NEVER_PS if other_ps == NEVER_PS else other_ps + self.quantum_ps
         if core.pending:
-            until_ps = min(until_ps, core.pending[0][0])
+            until_ps = min(until_ps, core.pending[0][1].at_ps)
         if self.limit_ps:
             until_ps = min(until_ps, self.limit_ps)
         self.turns += 1
@@ -280,15 +280,15 @@ class TimeBase:
                 f"core {target.index} has run to {target.safe_until_ps} ps; a core did not stop "
                 f"after sending"
             )
-        heapq.heappush(target.pending, (interrupt.at_ps, interrupt.id, interrupt))
+        heapq.heappush(target.pending, (arrival(interrupt.row()), interrupt))
         self._pending += 1
         target.version += 1
         self._schedule(target)
 
     def _take_due(self, core: CoreTime, start_ps: int) -> tuple[Interrupt, ...]:
         due = []
-        while core.pending and core.pending[0][0] <= start_ps:
-            interrupt = heapq.heappop(core.pending)[2]
+        while core.pending and core.pending[0][1].at_ps <= start_ps:
+            interrupt = heapq.heappop(core.pending)[1]
             self.broker.delivered(interrupt)
             due.append(interrupt)
         self._pending -= len(due)

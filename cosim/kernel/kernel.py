@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cosim import physical_map
-from cosim.broker import Function
+from cosim.broker import Function, arrival
 from cosim.engine.interface import UNLIMITED
 from cosim.errors import InputError, InvariantError
 from cosim.isa import Isa
@@ -257,9 +257,7 @@ class Kernel:
         lane = self.scheduler.by_core[core_index]
         core = lane.core
         self.sends, self.acknowledges = [], []
-        lane.interrupts = sorted(
-            [*lane.interrupts, *rows], key=lambda row: (row["at_ps"], row["id"])
-        )
+        lane.interrupts = sorted([*lane.interrupts, *rows], key=arrival)
         limit = UNLIMITED if until_ps < 0 else cycles_of_ps(until_ps, self.frequency_hz)
         core.contended = contended
         self.memory.core = core

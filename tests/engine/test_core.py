@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import cosim.core
 from cosim import isa as isas
 from cosim.core import Core
 from cosim.engine import pacing
@@ -24,6 +25,13 @@ from cosim.engine.stream import (
 from cosim.errors import MachineError
 from tests.engine.bare import STACK_TOP, Bare
 from tests.engine.fake_port import FakeMemory
+
+
+@pytest.fixture(autouse=True, params=[0, cosim.core.INLINE_INSTRUCTIONS])
+def inline_instructions(request, monkeypatch):
+    """Every test in both: pipelined at once, and inline at first."""
+    monkeypatch.setattr(cosim.core, "INLINE_INSTRUCTIONS", request.param)
+
 
 PROGRAMS = Path(__file__).parents[1] / "oracle" / "programs"
 COST = 7
@@ -140,7 +148,7 @@ def test_modes_change_with_records_pending():
             core.writer.append(record(Kind.LOAD, Mode.KERNEL, 8, 0))
             core.run(core.now_cycles() + 5000, nothing)
         assert core.writer.written == int(memory.state[:16].sum())
-        core.contended = False
+        core.writer.inline = False
         header = core.stream.header
         assert header[Word.HEAD] == header[Word.TAIL] == core.writer.written
 

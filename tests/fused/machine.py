@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from cosim import broker, settings
 from cosim import isa as isas
-from cosim import settings
 from cosim.core import Core
 from cosim.engine.stream import CORE_STREAM_BYTES, CoreStream
 from cosim.kernel.fused.services import SERVICES
@@ -115,7 +115,7 @@ class Machine:
         others = [at for other, at in times.items() if other != index]
         until_ps = max(times[index], min(others)) + LATENCY_PS if others else -1
         # Interrupts on their way end the turn at their time.
-        pending = sorted(self._interrupts[index], key=lambda row: (row["at_ps"], row["id"]))
+        pending = sorted(self._interrupts[index], key=broker.arrival)
         due = [row for row in pending if row["at_ps"] <= times[index]]
         later = pending[len(due) :]
         self._interrupts[index] = later

@@ -31,7 +31,7 @@ def expected_checksum(letter):
 
 def results(ran):
     """The table at the end: name to value."""
-    pairs = (line.split("=") for line in ran.lines if " = " in line)
+    pairs = (line.split("=") for line in ran.lines if line.count(" = ") == 1)
     return {name.strip(): value.strip() for name, value in pairs}
 
 

@@ -115,14 +115,14 @@ def reference(scenario: Scenario) -> tuple[list[list], int]:
     cores = [Script(i, steps) for i, steps in enumerate(scenario.scripts)]
     flying: list[list] = [
         [] for _ in cores
-    ]  # per core: [at, order, source, function, wants acknowledgement]
+    ]  # per core: [at, sent, source, order, function, wants acknowledgement]
     count = 0
 
     def send(source: int, target: int, function: int, sent_ps: int, acknowledge: bool) -> None:
         nonlocal count
         count += 1
         latency = scenario.latency_ps[scenario.nodes[source], scenario.nodes[target]]
-        flying[target].append([sent_ps + latency, count, source, function, acknowledge])
+        flying[target].append([sent_ps + latency, sent_ps, source, count, function, acknowledge])
 
     while True:
         best = None
@@ -141,9 +141,9 @@ def reference(scenario: Scenario) -> tuple[list[list], int]:
         core, due = cores[index], sorted(item for item in flying[index] if item[0] <= start_ps)
         for item in due:
             flying[index].remove(item)
-            core.handle(item[0], item[2], item[3])
+            core.handle(item[0], item[2], item[4])
         for item in due:
-            if item[4]:  # acknowledgements leave when all that was due at this boundary is handled
+            if item[5]:  # acknowledgements leave when all that was due at this boundary is handled
                 send(index, item[2], 5, core.now_ps, False)
         if not due:
             step = core.step()

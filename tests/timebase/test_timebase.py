@@ -4,7 +4,7 @@ import random
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cosim.errors import InputError, InvariantError, ProtocolError
@@ -27,6 +27,7 @@ def reply(turn, now_ps, state="runnable", **more):
 
 @settings(max_examples=250, deadline=None, database=None, derandomize=True)
 @given(st.integers(0, 10**9))
+@example(20_000)  # two interrupts for one core, sent at one time by two others
 def test_every_core_sees_what_the_brute_force_reference_sees(seed):
     scenario = random_scenario(seed)
     expected, interrupts = reference(scenario)
