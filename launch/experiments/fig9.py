@@ -16,11 +16,11 @@ BENCHMARKS = ("is", "cg", "mg", "ft")
 APART = ("separated", "shared")  # models in which remote memory is dearer
 # By name of claim; from runs of class A.
 IS_AMORTISES = (
-    "Each page moves once and is local for all ten rankings: 68,716 messages, where the paper counts "
-    "207,124, and 0.8 % of the time waiting for them (14 % over the network). The fused kernel goes "
-    "to the home's memory in every ranking: remote memory is 73 % of its time, against 57 % local "
-    "memory when it is fully shared. With both kernels' counts as here, 320 cycles a miss more for "
-    "ten rankings cost more than one copy of a page."
+    "Each page moves once and is local for all ten rankings: 68,716 messages, where the paper "
+    "counts 207,124, and 0.8 % of the time waiting for them (14 % over the network). The fused "
+    "kernel goes to the home's memory in every ranking: remote memory is 73 % of its time, against "
+    "57 % local memory when it is fully shared. 320 cycles more for each miss of ten rankings cost "
+    "more than one copy of a page."
 )
 REASONS: dict[str, str] = {
     "is.over_shm": IS_AMORTISES,

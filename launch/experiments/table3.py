@@ -23,14 +23,14 @@ PAPER = {
 REASONS: dict[str, str] = {
     "is.messages.multi": (
         "4.1 messages a replicated page: a request and a response for the read or the write that "
-        "touches it first, an invalidation and its answer when a page that was read is written, and "
-        "the way home for the final check. Nothing at home touches the keys between two rankings, "
+        "touches it first, an invalidation and its answer when a page that was read is written, "
+        "and the way home for the final check. Nothing at home touches the keys between two rankings, "
         "so no page moves again; the paper's 12.2 messages a page are not explained by its text."
     ),
     "is.messages.fused": (
         "the process is introduced by one message and ended by two; migrations are a record and an "
-        "interrupt, and no upper level of a page table is missing, because the home has touched all "
-        "arrays before."
+        "interrupt, and no upper level of a page table is missing, because the home has touched "
+        "all arrays before."
     ),
     "is.pages_replicated.fused": "as the messages: no page had to be made by the home.",
 }
