@@ -8,8 +8,7 @@ WORKERS ?= 2
 .PHONY: demo test check long bench busybox clean install
 
 demo: install  ## boot the pair, run one C program on both nodes, compare all designs on a sort that migrates
-	@$(BIN)/stramash build is >/dev/null & building=$$!; \
-		$(BIN)/stramash run hello --on x86,arm -- from the demo && wait $$building
+	$(BIN)/stramash run hello --os fused --on x86,arm -- from the demo
 	$(BIN)/stramash compare is:S
 
 test: install  ## everything that takes seconds or minutes, not hours

@@ -24,8 +24,8 @@ REASONS: dict[str, str] = {
     "is.messages.multi": (
         "4.1 messages a replicated page: a request and a response for the read or the write that "
         "touches it first, an invalidation and its answer when a page that was read is written, "
-        "and the way home for the final check. Nothing at home touches the keys between two rankings, "
-        "so no page moves again; the paper's 12.2 messages a page are not explained by its text."
+        "and the way home for the final check. Nothing at home touches the keys between rankings, "
+        "so no page moves again; the paper's text does not explain its 12.2 messages a page."
     ),
     "is.messages.fused": (
         "the process is introduced by one message and ended by two; migrations are a record and an "
