@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from cosim import multi_isa
+from cosim.kernel.calls.table import Call, signed
 from cosim.kernel.errno import Errno, KernelError
 from cosim.kernel.task import TASK, Thread
 from cosim.kernel.waiting import Block, Cause, PageWait, Wait
@@ -202,3 +203,19 @@ class Migrations(ABC):
         except PageWait:
             thread.inbox.appendleft(work)  # it is done from its start when the page is there
             raise
+
+
+def migrate_call(kernel, thread, node: int, function: int, argument: int) -> int:
+    """migrate_call of stramash.h."""
+    return kernel.migrations.call(thread, signed(node), function, argument)
+
+
+def migrate_return(kernel, thread, result: int) -> int:
+    """What mig_entry calls when its function is done."""
+    return kernel.migrations.return_(thread, result)
+
+
+MIGRATION_CALLS = {
+    "migrate_call": Call(migrate_call, 3),
+    "migrate_return": Call(migrate_return, 1),
+}

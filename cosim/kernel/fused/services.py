@@ -7,8 +7,9 @@ from typing import Any
 
 from cosim.broker import Function
 from cosim.kernel import interrupts
-from cosim.kernel.calls.table import Call, signed
+from cosim.kernel.calls.table import Call
 from cosim.kernel.distributed.messages import Handler, MessageKind, Messages
+from cosim.kernel.distributed.migration import MIGRATION_CALLS
 from cosim.kernel.fused import namespaces
 from cosim.kernel.fused.address_space import FusedAddressSpace, translations_moved
 from cosim.kernel.fused.allocator import GlobalAllocator
@@ -45,16 +46,6 @@ HANDLERS: dict[int, Handler] = {
     MessageKind.MEMORY_RESPONSE: lambda kernel, message: kernel.allocator.answered(message),
     MessageKind.DRAIN_FRAMES: lambda kernel, _message: kernel.frames.drain_returned(),
 }
-
-
-def migrate_call(kernel, thread, node: int, function: int, argument: int) -> int:
-    """migrate_call of stramash.h."""
-    return kernel.migrations.call(thread, signed(node), function, argument)
-
-
-def migrate_return(kernel, thread, result: int) -> int:
-    """What mig_entry calls when its function is done."""
-    return kernel.migrations.return_(thread, result)
 
 
 def thread_is_here(kernel) -> bool:
@@ -104,8 +95,7 @@ class FusedServices(Services):
         kernel.namespaces = namespaces.Namespaces(kernel)
         calls = {
             **CALLS,
-            "migrate_call": Call(migrate_call, 3),
-            "migrate_return": Call(migrate_return, 1),
+            **MIGRATION_CALLS,
             "kill": Call(namespaces.kill, 2),
             "sethostname": Call(namespaces.set_host_name, 2),
             **self.calls,

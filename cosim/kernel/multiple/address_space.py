@@ -87,10 +87,6 @@ class MultipleAddressSpace(AddressSpace):
             return rights
         return self.kernel.pages.rights(self, page, rights)
 
-    def translation_renewed(self, page: int) -> None:
-        """See AddressSpace.translation_renewed."""
-        self.translations_changed([page])
-
     def populate(self, address: int, length: int) -> None:
         """See AddressSpace.populate; pages that another kernel would have to supply stay out."""
         try:

@@ -11,12 +11,14 @@ from typing import Any
 from cosim.broker import Function
 from cosim.kernel import interrupts
 from cosim.kernel.calls.process import exit_group
-from cosim.kernel.calls.table import Call, signed
+from cosim.kernel.calls.table import Call
 from cosim.kernel.distributed.delegation import Delegation
 from cosim.kernel.distributed.late_writes import late
 from cosim.kernel.distributed.messages import Handler, MessageKind, Messages
+from cosim.kernel.distributed.migration import MIGRATION_CALLS
 from cosim.kernel.futex import FutexTable
 from cosim.kernel.kernel import CALLS, Kernel, Services
+from cosim.kernel.mapping import USER_END
 from cosim.kernel.multiple.address_space import MultipleAddressSpace
 from cosim.kernel.multiple.areas import AreaExchange
 from cosim.kernel.multiple.migration import MultipleMigrations
@@ -77,19 +79,8 @@ def confirmed(function):
 
 def leave(kernel, thread, status: int) -> None:
     """exit_group: pages of shared file areas come home before, to be written back."""
-    for area in thread.process.space.areas() if thread.process.space.contexts else ():
-        thread.process.space.gather_files(area.start, area.end - area.start)
+    thread.process.space.gather_files(0, USER_END)
     return exit_group(kernel, thread, status)
-
-
-def migrate_call(kernel, thread, node: int, function: int, argument: int) -> int:
-    """migrate_call of stramash.h."""
-    return kernel.migrations.call(thread, signed(node), function, argument)
-
-
-def migrate_return(kernel, thread, result: int) -> int:
-    """What mig_entry calls when its function is done."""
-    return kernel.migrations.return_(thread, result)
 
 
 INTERRUPTS = {
@@ -128,8 +119,7 @@ class MultipleServices(Services):
             **CALLS,
             **changing,
             "exit_group": Call(leave, 1),
-            "migrate_call": Call(migrate_call, 3),
-            "migrate_return": Call(migrate_return, 1),
+            **MIGRATION_CALLS,
             **self.calls,
         }
         calls = {
