@@ -312,17 +312,6 @@ static void *solve_there(void *sums)
     return sums;
 }
 
-/* The timed part; what it took. */
-static double solve_all(int target, struct complex *sums)
-{
-    region_begin(NPB_TIMED);
-    double start = npb_seconds();
-    npb_work(target, solve_there, sums);
-    double time = npb_seconds() - start;
-    region_end(NPB_TIMED);
-    return time;
-}
-
 static int verify(const struct complex *sums)
 {
     int wrong = 0;
@@ -396,7 +385,7 @@ int main(int argc, char **argv)
     printf(" Size:  %s  (class %c)\n Iterations:   %d\n\n", size, problem->letter, problem->iterations);
     start_field();
     transform(y, FORWARD);
-    double time = solve_all(given.target, sums);
+    double time = npb_timed_work(given.target, solve_there, sums);
     return npb_report("FT", problem->letter, size, problem->iterations, time, operations(), "floating point",
                       verify(sums), calls_away, checksum(sums));
 }

@@ -350,17 +350,6 @@ static void *solve_there(void *outcome)
     return outcome;
 }
 
-/* The timed part; what it took. */
-static double solve_all(int target, struct outcome *outcome)
-{
-    region_begin(NPB_TIMED);
-    double start = npb_seconds();
-    npb_work(target, solve_there, outcome);
-    double time = npb_seconds() - start;
-    region_end(NPB_TIMED);
-    return time;
-}
-
 static int verify(double norm)
 {
     const double error = fabs(norm - problem->norm) / problem->norm;
@@ -402,7 +391,7 @@ int main(int argc, char **argv)
     initialise();
     solve(&outcome, 1);
     initialise();
-    double time = solve_all(given.target, &outcome);
+    double time = npb_timed_work(given.target, solve_there, &outcome);
     printf(" First residual: L2 norm %20.13e, maximum %20.13e\n", outcome.first.root_mean_square,
            outcome.first.greatest);
     printf(" Last residual:  L2 norm %20.13e, maximum %20.13e\n\n", outcome.last.root_mean_square,

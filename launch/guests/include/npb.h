@@ -132,6 +132,17 @@ static inline void npb_work(int target, void *(*function)(void *), void *argumen
     }
 }
 
+/* As npb_work, for a timed part that is one call; what it took. */
+static inline double npb_timed_work(int target, void *(*function)(void *), void *argument)
+{
+    region_begin(NPB_TIMED);
+    double start = npb_seconds();
+    npb_work(target, function, argument);
+    double time = npb_seconds() - start;
+    region_end(NPB_TIMED);
+    return time;
+}
+
 /* The official report.  size: as the benchmark prints it.  Returns the exit status. */
 static inline int npb_report(const char *name, int letter, const char *size, int iterations, double time,
                              double operations, const char *kind, int verified, int calls_away, uint64_t checksum)
