@@ -77,6 +77,16 @@ def store_release(typingctx, address, value):
 
 
 @intrinsic
+def exchange_acquire(typingctx, address, value):
+    """Write the u64 `value` at `address`, with acquire order; what was there."""
+
+    def codegen(context, builder, signature, args):
+        return builder.atomic_rmw("xchg", _word_pointer(builder, args[0]), args[1], "acquire")
+
+    return types.uint64(types.uint64, types.uint64), codegen
+
+
+@intrinsic
 def load_word(typingctx, address):
     """The u64 at `address` (plain load)."""
 

@@ -2,8 +2,9 @@
 kernel.
 
 A node calls the port at instruction boundaries when exactness needs the price at once; the memory
-system's own process drains the same rings while a core runs ahead.  Both work on the shared
-hierarchy, never at the same time: see cosim.engine.stream.
+system's own process drains the same rings while a core runs ahead, and a node that would have to
+wait for it helps.  All work on the shared hierarchy, never at the same time: in inline mode nothing
+is published, and published records belong to whoever holds the stream's word CONSUMING.
 """
 
 from functools import cache
@@ -12,8 +13,23 @@ from typing import Any
 import numpy as np
 from numba import cfunc, types
 
-from cosim.compiled import inner_kernel, kernel, load_acquire, load_word, store_release, store_word
-from cosim.engine.stream import CORE_STREAM_BYTES, RING_OFFSET_BYTES, Word
+from cosim.compiled import (
+    call_pointer,
+    exchange_acquire,
+    inner_kernel,
+    kernel,
+    load_acquire,
+    load_word,
+    store_release,
+    store_word,
+)
+from cosim.engine.stream import (
+    CORE_STREAM_BYTES,
+    RING_OFFSET_BYTES,
+    RING_RECORDS,
+    Alongside,
+    Word,
+)
 from cosim.errors import MachineError
 from memsys import header
 from memsys.kernels import consume
@@ -22,11 +38,18 @@ from memsys.state import MAGIC, WORD_BYTES
 
 STREAM_BYTES = np.uint64(CORE_STREAM_BYTES)
 RING_AT = np.uint64(RING_OFFSET_BYTES)
-HEAD_AT, TAIL_AT, CYCLES_AT = (
-    np.uint64(word * WORD_BYTES) for word in (Word.HEAD, Word.TAIL, Word.CYCLES)
+HEAD_AT, TAIL_AT, CYCLES_AT, CONSUMING_AT = (
+    np.uint64(word * WORD_BYTES) for word in (Word.HEAD, Word.TAIL, Word.CYCLES, Word.CONSUMING)
 )
+NOBODY = np.uint64(Alongside.NOBODY)
+FREE, TAKEN = np.uint64(0), np.uint64(1)
 STREAMS_AT = np.uint64(WORD_BYTES)  # second word of an argument; the first one is the hierarchy
 CHUNK_RECORDS = 1024  # TAIL moves at least this often: a writer never waits for a whole ring
+RING_CHUNKS = RING_RECORDS // CHUNK_RECORDS
+# A look at empty rings costs as much as a record.  Without pauses the memory system used as much of
+# the host as the engine, 84 % of it for looking; 100 M records/s fill a third of a ring meanwhile.
+PAUSE_US = np.uint64(100)
+PAUSE_BELOW_RECORDS = RING_RECORDS // 8  # more found at one look: the core is fast
 
 
 @inner_kernel
@@ -47,27 +70,59 @@ def drain(argument, core, head):
     return cycles
 
 
-@kernel
-def watch(argument, cores, rounds):
-    """Drain the rings of all cores until nothing came for `rounds` rounds; records consumed.
+@inner_kernel
+def share(argument, core, head):
+    """Consume up to CHUNK_RECORDS published records below `head`; how many.
 
-    argument: u64, host address of the two words that `attach` made.  Also returns when every core
-    was looked at `rounds` times, so that the caller can see to its sockets.
+    0 also when somebody else is at it, who may have been sent away by the host in the middle.
+    """
+    stream = load_word(argument + STREAMS_AT) + core * STREAM_BYTES
+    if (
+        load_word(stream + TAIL_AT) >= head
+        or exchange_acquire(stream + CONSUMING_AT, TAKEN) != FREE
+    ):
+        return 0
+    tail = np.int64(load_word(stream + TAIL_AT))
+    last = min(tail + CHUNK_RECORDS, np.int64(head))
+    if tail < last:
+        drain(argument, core, np.uint64(last))
+    store_release(stream + CONSUMING_AT, FREE)
+    return max(last - tail, 0)
+
+
+@kernel
+def watch(argument, cores, rounds, usleep):
+    """Look at the rings of all cores `rounds` times and consume what is published; how many.
+
+    argument: u64, host address of the two words that `attach` made.  usleep: u64, host address of
+    the C function that is called for PAUSE_US when a look found little.
     """
     consumed = 0
     for _ in range(rounds):
+        most = 0
         for core in range(cores):
             stream = load_word(argument + STREAMS_AT) + np.uint64(core) * STREAM_BYTES
-            head = load_acquire(stream + HEAD_AT)
-            tail = load_word(stream + TAIL_AT)
-            if tail < head:
-                drain(argument, np.uint64(core), head)
-                consumed += np.int64(head - tail)
+            found = np.int64(0)
+            for _ in range(RING_CHUNKS):
+                done = share(argument, np.uint64(core), load_acquire(stream + HEAD_AT))
+                found += done
+                if done < CHUNK_RECORDS:
+                    break
+            most = max(most, found)
+            consumed += found
+        if most < PAUSE_BELOW_RECORDS:
+            call_pointer(usleep, PAUSE_US)
     return consumed
 
 
-def port(argument, core, head, unused):
-    """What nodes call: consume ring `core` up to record `head`; its memory cycles so far."""
+def port(argument, core, head, alongside):
+    """What nodes call: consume ring `core` up to record `head`; its memory cycles so far.
+
+    alongside: who else may be at it, see cosim.engine.stream.Alongside.
+    """
+    if alongside != NOBODY:
+        share(argument, core, head)
+        return load_word(load_word(argument + STREAMS_AT) + core * STREAM_BYTES + CYCLES_AT)
     return drain(argument, core, head)
 
 

@@ -6,6 +6,7 @@ node that runs alone publishes records, and this process consumes them at the sa
 needs exact prices consumes its own through memsys.port, and this process finds nothing to do.
 """
 
+import ctypes
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
@@ -19,8 +20,8 @@ from memsys import laws, port, specification, state, statistics
 from memsys.pages import DIGEST_BYTES, add_pages
 
 CORES_MAX = 64
-LOOKS = 400_000  # at rings before the sockets get a turn: 0.3 ms when nothing comes
-IDLE_CALLS = 10  # so many turns of the sockets without a record between, then sleep between looks
+LOOKS = 100  # at the rings before the sockets get a turn: 10 to 15 ms when nothing comes
+IDLE_CALLS = 2  # so many turns of the sockets without a record between, then longer sleeps
 SLEEP_MS = 1
 
 
@@ -44,6 +45,7 @@ class MemorySystem:
         arrays = (self.segments[name].array for name in ("hierarchy", "stream"))
         self.port_address, argument, self._keep_alive = port.attach(*arrays)
         self._argument = np.uint64(argument)
+        self._usleep = np.uint64(ctypes.cast(ctypes.CDLL(None).usleep, ctypes.c_void_p).value or 0)
 
     @property
     def paths(self) -> dict[str, str]:
@@ -57,7 +59,7 @@ class MemorySystem:
 
     def consume(self, rounds: int = 1) -> int:
         """Look at every core's ring `rounds` times and consume what is there; records consumed."""
-        return port.watch(self._argument, len(self.streams), rounds)
+        return port.watch(self._argument, len(self.streams), rounds, self._usleep)
 
     def pending(self) -> dict[str, int]:
         """Records published and not yet consumed, by core."""
@@ -114,9 +116,10 @@ def main(shell: Shell) -> None:
     shell.answer("dump", lambda message: {"records pending": system.pending()})
     shell.ready(system.paths, system.facts)
     idle_calls = 0
-    rounds = LOOKS // len(system.streams)
     while True:
-        idle_calls = 0 if system.consume(rounds) else idle_calls + 1
+        idle_calls = (
+            0 if system.consume(LOOKS if idle_calls <= IDLE_CALLS else 1) else idle_calls + 1
+        )
         if idle_calls > IDLE_CALLS:
             shell.wait(SLEEP_MS)
         else:

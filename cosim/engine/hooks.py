@@ -36,6 +36,7 @@ from cosim.engine.stream import (
     RING_RECORDS,
     RING_SLACK,
     SIZE_SHIFT,
+    Alongside,
     Kind,
     Word,
 )
@@ -123,6 +124,7 @@ FETCH_RECORD = U(Kind.FETCH << KIND_SHIFT | 63 << SIZE_SHIFT)
 HEAD_AT = U(Word.HEAD * 8)
 TAIL_AT = U(Word.TAIL * 8)
 SHUTDOWN_AT = U(Word.STOP * 8)
+NOBODY, MEMORY_SYSTEM = (U(who) for who in Alongside)
 EXECUTE_RIGHT = U(Protection.EXECUTE)
 SAVED_AT = U(Control.SAVED * 8)
 FOREVER = U((1 << 63) - 1)
@@ -156,7 +158,9 @@ def wait_for_room(p):
     while p[WRITE] - load_acquire(header + TAIL_AT) > RING_FULL:
         if load_word(header + SHUTDOWN_AT) != ZERO:
             return False
-        call_pointer(p[SCHED_YIELD], ZERO)
+        call_pointer4(p[PORT], p[PORT_ARGUMENT], p[CORE], p[WRITE] - RING_FULL, MEMORY_SYSTEM)
+        if p[WRITE] - load_acquire(header + TAIL_AT) > RING_FULL:
+            call_pointer(p[SCHED_YIELD], ZERO)
     return True
 
 
@@ -183,7 +187,9 @@ def set_limits(p):
     p[COUNT_LIMIT] = p[INSTRUCTION_LIMIT]
     if p[INLINE] != ZERO:
         p[COUNT_LIMIT] = min(p[INSTRUCTION_LIMIT], instructions_before(p, p[CYCLES]))
-        p[EVENT] = min(p[PRICED] + ONE, p[RECORD_LIMIT])
+        # Without a limit in cycles nobody asks for the clock before the next stop.
+        batch = PUBLISH if p[CYCLE_LIMIT] >= FOREVER else ONE
+        p[EVENT] = min(p[PRICED] + batch, p[RECORD_LIMIT])
     else:
         p[EVENT] = min(p[PUBLISHED] + PUBLISH, p[RECORD_LIMIT])
 
@@ -197,7 +203,7 @@ def boundary(p):
         return True  # a denied instruction: the translator ends it first
     if p[INLINE] != ZERO:
         if p[WRITE] != p[PRICED]:
-            p[CYCLES] = call_pointer4(p[PORT], p[PORT_ARGUMENT], p[CORE], p[WRITE], ZERO)
+            p[CYCLES] = call_pointer4(p[PORT], p[PORT_ARGUMENT], p[CORE], p[WRITE], NOBODY)
             p[PRICED] = p[WRITE]
             p[PUBLISHED] = p[WRITE]
             set_limits(p)

@@ -1,8 +1,8 @@
 """The reference stream: one 8-byte record per memory reference, in a shared ring per core.
 
-A node writes records, the memory system consumes them in another process at the same time.  Only
-whole instructions are published, so a faulting instruction can take its records back before anyone
-saw them.
+A node writes records, the memory system consumes them in another process at the same time; a node
+that would have to wait consumes them itself (the port, Alongside).  Only whole instructions are
+published, so a faulting instruction can take its records back before anyone saw them.
 
 ```text
  record (u64)
@@ -50,6 +50,13 @@ class Mode(IntEnum):
     UNCACHED = 3  # a device register: priced like local or remote memory, never cached
 
 
+class Alongside(IntEnum):
+    """Last argument of the memory port: who else may consume the ring at the same time."""
+
+    NOBODY = 0  # inline: nothing is published, the caller has the ring to itself
+    MEMORY_SYSTEM = 1  # pipelined: consume some of what is published, unless somebody does already
+
+
 RING_RECORDS = 1 << 15  # 256 KiB: anything from 8 KiB to 1 MiB measured the same
 RING_SLACK = 2048  # one instruction or one kernel primitive writes fewer records than this
 PUBLISH_RECORDS = 512  # records between two publications
@@ -63,6 +70,9 @@ class Word(IntEnum):
     HEAD = 0  # records published, ever (node writes)
     TAIL = 8  # records consumed, ever (memory system writes; own host cache line)
     CYCLES = 9  # memory cycles charged to this core so far (memory system writes, before TAIL)
+    CONSUMING = (
+        10  # 1 while somebody consumes published records: the memory system or a node that waits
+    )
     STOP = 16  # not 0: the machine is going down, waiting loops give up (supervisor or node writes)
     INSTRUCTIONS_USER = 24  # progress of the node, current at every stop of the engine
     INSTRUCTIONS_KERNEL = 25

@@ -18,7 +18,14 @@ from cosim.compiled import (
     store_release,
 )
 from cosim.engine.control import Control
-from cosim.engine.stream import PUBLISH_RECORDS, RING_RECORDS, RING_SLACK, CoreStream, Word
+from cosim.engine.stream import (
+    PUBLISH_RECORDS,
+    RING_RECORDS,
+    RING_SLACK,
+    Alongside,
+    CoreStream,
+    Word,
+)
 from cosim.errors import MachineError
 
 MASK = RING_RECORDS - 1
@@ -30,6 +37,7 @@ TAIL_AT = np.uint64(Word.TAIL * 8)
 HEAD_AT = np.uint64(Word.HEAD * 8)
 STOP_AT = np.uint64(Word.STOP * 8)
 ZERO = np.uint64(0)
+NOBODY, MEMORY_SYSTEM = (np.uint64(who) for who in Alongside)
 
 
 @kernel
@@ -39,21 +47,25 @@ def publish(header, head):
 
 
 @kernel
-def wait_for_tail(header, wanted, sched_yield, spins):
-    """Wait until TAIL >= wanted; False if not after `spins` looks, or at the machine's end."""
+def wait_for_tail(header, wanted, sched_yield, spins, port, argument, core):
+    """Have records consumed until TAIL >= wanted, by this process when the memory system's is not
+    at it; False if not after `spins` looks, or at the machine's end.
+    """
     for _ in range(spins):
         if load_acquire(header + TAIL_AT) >= wanted:
             return True
         if load_word(header + STOP_AT) != ZERO:
             return False
-        call_pointer(sched_yield, ZERO)
+        call_pointer4(port, argument, core, wanted, MEMORY_SYSTEM)
+        if load_acquire(header + TAIL_AT) < wanted:
+            call_pointer(sched_yield, ZERO)
     return False
 
 
 @kernel
 def price(port, argument, core, head):
     """Consume the ring up to `head` through the memory port; memory cycles so far, u64."""
-    return call_pointer4(port, argument, core, head, ZERO)
+    return call_pointer4(port, argument, core, head, NOBODY)
 
 
 class StreamWriter:
@@ -152,7 +164,8 @@ class StreamWriter:
         """Wait for the memory system to consume `tail` records.  MachineError if it stalls."""
         seen = self._header[Word.TAIL]
         began = since = time.monotonic()
-        while not wait_for_tail(self._header_address, np.uint64(tail), self._yield, SPINS):
+        wanted = np.uint64(tail)
+        while not wait_for_tail(self._header_address, wanted, self._yield, SPINS, *self._port):
             core = self._words[Control.CORE]
             if self._header[Word.STOP]:
                 raise MachineError(f"core {core}: the machine is going down")

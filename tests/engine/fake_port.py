@@ -12,7 +12,7 @@ import numpy as np
 from numba import cfunc, types
 
 from cosim.compiled import kernel, load_acquire, load_word, store_release, store_word
-from cosim.engine.stream import KIND_SHIFT, RING_RECORDS, CoreStream, Kind, Word
+from cosim.engine.stream import KIND_SHIFT, RING_RECORDS, Alongside, CoreStream, Kind, Word
 
 
 class Slot(IntEnum):
@@ -30,6 +30,7 @@ U = np.uint64
 HEAD_AT, TAIL_AT, CYCLES_AT = U(Word.HEAD * 8), U(Word.TAIL * 8), U(Word.CYCLES * 8)
 MASK = U(RING_RECORDS - 1)
 ONE, THREE, EIGHT = U(1), U(3), U(8)
+NOBODY = U(Alongside.NOBODY)
 SHIFT = U(KIND_SHIFT)
 HEADER_AT, RING_AT, COST_AT, END_AT = (
     U(s * 8) for s in (Slot.HEADER, Slot.RING, Slot.COST, Slot.END)
@@ -59,9 +60,9 @@ def consume(state, head):
 
 
 @cfunc(types.uint64(types.uint64, types.uint64, types.uint64, types.uint64), cache=True)
-def port(state, core, head, unused):
-    """The memory port."""
-    return consume(state, head)
+def port(state, core, head, alongside):
+    """The memory port.  It leaves what is published to the thread."""
+    return consume(state, head) if alongside == NOBODY else U(0)
 
 
 @kernel
