@@ -3,9 +3,10 @@
 import numpy as np
 
 from memsys import entries
+from memsys import state as arrays_of
 from memsys.coherence import State
+from memsys.sets import FLAG_BITS
 from memsys.specification import Domain, Specification
-from memsys.state import FLAG_BITS, STATE_MASK
 from memsys.state import State as Arrays
 
 Copies = dict[int, int]  # line -> State
@@ -17,8 +18,7 @@ def places_out_of_order(specification: Specification, arrays: Arrays) -> list[st
     copies: dict[str, Copies] = {}
     for name, words in arrays.caches.items():
         broken += sets_out_of_order(name, words)
-        used = words[words != 0]
-        lines, states = (used >> FLAG_BITS).tolist(), (used & STATE_MASK).tolist()
+        lines, states = (column[words != 0].tolist() for column in arrays_of.copies(words))
         copies[name] = dict(zip(lines, states, strict=True))
     members: dict[int, Copies] = {}
     for domain in specification.domains:
@@ -37,14 +37,11 @@ def places_out_of_order(specification: Specification, arrays: Arrays) -> list[st
 
 
 def sets_out_of_order(name: str, words: np.ndarray) -> list[str]:
-    """Sets are filled from the front with lines of theirs, each once.  words: (sets, ways)."""
-    sets, ways = np.nonzero(words)
-    valid = words[sets, ways]
-    lines = valid >> FLAG_BITS
+    """Sets are filled from the front, with each line once.  words: (sets, ways)."""
+    lines, states = (column[words != 0] for column in arrays_of.copies(words))
     laws = {
         "a free way stands before a used one": ((words[:, :-1] == 0) & (words[:, 1:] != 0)).any(),
-        "a line is in a set that is not its own": (lines % len(words) != sets).any(),
-        "a used way is invalid": (valid & STATE_MASK == State.I).any(),
+        "a used way is invalid": (states == State.I).any(),
         "a line is there twice": len(np.unique(lines)) != len(lines),
     }
     return [f"{name}: {law}" for law, is_broken in laws.items() if is_broken]

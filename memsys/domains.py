@@ -15,11 +15,11 @@ from cosim.compiled import inner_kernel
 from memsys import header
 from memsys.coherence import ACTIONS, NEXT, Action, Event, State
 from memsys.entries import OWNED, get_entry, put_entry
-from memsys.sets import FLAGS_END, find, remove, touch
+from memsys.rows import get_word, put_word
+from memsys.sets import FLAG_BITS, FLAGS_END, WAYS, find, remove, touch
 from memsys.state import (
     CORE_BLOCK,
     DOMAIN_BLOCK,
-    FLAG_BITS,
     IN_L1D,
     IN_L1I,
     PLACE_SHIFT,
@@ -59,7 +59,7 @@ def carries_data(state, event):
 def state_in(h, at, line):
     """State of a line in one cache."""
     index = find(h, at, line)
-    return h[index] & STATE_MASK if index >= 0 else I
+    return get_word(h, index) & STATE_MASK if index >= 0 else I
 
 
 @inner_kernel
@@ -67,7 +67,7 @@ def change(h, at, line, state):
     """Set the state of a line if the cache has it; LRU stays."""
     index = find(h, at, line)
     if index >= 0:
-        h[index] = h[index] & ~STATE_MASK | state
+        put_word(h, index, get_word(h, index) & ~STATE_MASK | state)
 
 
 @inner_kernel
@@ -76,7 +76,7 @@ def touch_if_there(h, at, line):
     index = find(h, at, line)
     if index < 0:
         return I
-    return h[touch(h, at, line, index)] & STATE_MASK
+    return touch(h, at, line, index) & STATE_MASK
 
 
 @inner_kernel
@@ -125,7 +125,7 @@ def drop_first_level(h, o, line, flags, lost, absent):
     if everywhere or flags & IN_L1D:
         index = find(h, o + CoreWord.L1D, line)
         if index >= 0:
-            state = h[index] & STATE_MASK
+            state = get_word(h, index) & STATE_MASK
             remove(h, o + CoreWord.L1D, line, index)
             h[o + COUNTERS + lost + state - S] += 1
         elif not everywhere:
@@ -147,7 +147,7 @@ def invalidate(h, o, line, lost):
     index = find(h, at, line)
     flags = I
     if index >= 0:
-        flags = h[index] & FLAGS_MASK
+        flags = get_word(h, index) & FLAGS_MASK
         remove(h, at, line, index)
     elif h[header.INCLUSIVE]:
         return I
@@ -185,21 +185,21 @@ def downgrade(h, o, line):
     at = o + CoreWord.L1D
     index = find(h, at, line)
     if index >= 0:
-        state = h[index] & STATE_MASK
+        state = get_word(h, index) & STATE_MASK
         dirty = carries_data(state, REMOTE_LOAD)
         if h[header.DROPS_OWNER_L1]:
             remove(h, at, line, index)
             h[o + COUNTERS + Counter.L1D_LOST_REMOTE_S + state - S] += 1
             dropped = True
         else:
-            h[index] = h[index] & ~STATE_MASK | step(h, state, REMOTE_LOAD)
+            put_word(h, index, get_word(h, index) & ~STATE_MASK | step(h, state, REMOTE_LOAD))
     index = find(h, o + CoreWord.L2, line)
     if index >= 0:
-        state = h[index] & STATE_MASK
+        word = get_word(h, index)
+        state = word & STATE_MASK
         dirty = dirty or carries_data(state, REMOTE_LOAD)
-        h[index] = h[index] & ~STATE_MASK | step(h, state, REMOTE_LOAD)
-        if dropped:
-            h[index] &= ~IN_L1D
+        word = word & ~STATE_MASK | step(h, state, REMOTE_LOAD)
+        put_word(h, index, word & ~IN_L1D if dropped else word)
     return dirty
 
 
@@ -356,7 +356,7 @@ def copy_left(h, c, line, was_owned):
     if h[header.INCLUSIVE]:
         # It was L2's, so the core has no other; an L3 still holds the line for the domain.
         core_left(h, c, line, I, was_owned)
-        if h[d + DomainWord.L3 + 2] == 0:
+        if h[d + DomainWord.L3 + WAYS] == 0:
             domain_left(h, d, line)
         return
     state = core_state(h, c, line)
@@ -392,7 +392,7 @@ def invalidate_domain(h, d, line, recalled):
     list_only(h, d, line, I)
     index = find(h, d + DomainWord.L3, line)
     if index >= 0:
-        dirty |= carries_data(h[index] & STATE_MASK, BACK_INVALIDATE)
+        dirty |= carries_data(get_word(h, index) & STATE_MASK, BACK_INVALIDATE)
         remove(h, d + DomainWord.L3, line, index)
     return dirty
 
@@ -452,9 +452,9 @@ def snoop_data(h, c, line, member):
         list_only(h, d, line, entry & ~OWNED)
     index = find(h, d + DomainWord.L3, line)
     if index >= 0:
-        state = h[index] & STATE_MASK
+        state = get_word(h, index) & STATE_MASK
         dirty |= carries_data(state, REMOTE_LOAD)
-        h[index] = h[index] & ~STATE_MASK | step(h, state, REMOTE_LOAD)
+        put_word(h, index, get_word(h, index) & ~STATE_MASK | step(h, state, REMOTE_LOAD))
     if dirty:
         write_back(h, c, line)
 

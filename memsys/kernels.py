@@ -1,9 +1,9 @@
 """The compiled memory system: one access, and a ring full of records.
 
 Levels and directories follow memsys.reference, which is the definition; see memsys.state for the
-arrays and
-memsys.domains for arguments.  What is fast here: the most recently used way of L1D is looked at
-inside the record loop, and the counters of such hits stay in registers until the loop ends.
+arrays and memsys.domains for arguments.  What is fast here: a hit in the first eight ways of L1D or
+L1I is served inside the record loop, without a branch on where in the set it is, and the counters
+of such hits stay in registers until the loop ends.
 """
 
 import numpy as np
@@ -11,7 +11,6 @@ import numpy as np
 from cosim.compiled import inner_kernel, kernel
 from cosim.engine.stream import (
     ADDRESS_BITS,
-    KIND_SHIFT,
     MODE_SHIFT,
     RING_RECORDS,
     SIZE_SHIFT,
@@ -24,6 +23,7 @@ from memsys.coherence import Served
 from memsys.domains import (
     COUNTERS,
     EVICT,
+    FLAGS_MASK,
     NO,
     YES,
     E,
@@ -41,11 +41,23 @@ from memsys.domains import (
     write_back,
 )
 from memsys.pointers import bytes_at, records_at, words_at
-from memsys.sets import FLAGS_END, find, first_way, insert, remove, take_victim
+from memsys.rows import first_lane, get_word, match_row, push_row, put_word
+from memsys.sets import (
+    FLAG_BITS,
+    FLAGS_END,
+    PITCH,
+    SET_MASK,
+    TAG_SHIFT,
+    find,
+    first_way,
+    insert,
+    key_of,
+    remove,
+    take_victim,
+)
 from memsys.state import (
     CORE_BLOCK,
     DEVICE_PAGE,
-    FLAG_BITS,
     IN_L1D,
     IN_L1I,
     PAGE_OF_LINE_SHIFT,
@@ -70,9 +82,16 @@ OUTSIDE = np.int64(Served.OUTSIDE)
 # A record is u64; everything taken out of it is below 2^52 and becomes signed at once.
 RECORD_ADDRESS = np.uint64((1 << ADDRESS_BITS) - 1)
 RECORD_SIZE_SHIFT, RECORD_SIZE = np.uint64(SIZE_SHIFT), np.uint64(63)
-RECORD_MODE_SHIFT, RECORD_MODE = np.uint64(MODE_SHIFT), np.uint64(3)
-RECORD_KIND_SHIFT = np.uint64(KIND_SHIFT)
+RECORD_MODE_SHIFT = np.uint64(MODE_SHIFT)
 RING_MASK = RING_RECORDS - 1
+# Bit `kind << 2 | mode` is set for what the loop in `consume` may serve from an L1.
+PLAIN = np.int64(
+    sum(
+        1 << (kind << 2 | mode)
+        for kind in (Kind.LOAD, Kind.STORE, Kind.ATOMIC_LOAD, Kind.FETCH)
+        for mode in (Mode.USER, Mode.KERNEL)
+    )
+)
 IN_LINE = LINE_BYTES - 1
 
 
@@ -87,7 +106,7 @@ def own_line(h, c, line):
     if index < 0:
         insert(h, at, line, M)
     else:
-        h[index] = line << FLAG_BITS | M
+        put_word(h, index, get_word(h, index) & ~STATE_MASK | M)
     index = find(h, c + CoreWord.L1I, line)
     if index >= 0:
         remove(h, c + CoreWord.L1I, line, index)
@@ -98,8 +117,9 @@ def own_line(h, c, line):
 def mark(h, c, line, flag):
     """Note in L2's word that an L1 gets the line, which is now the first of its set."""
     first = first_way(h, c + CoreWord.L2, line)
-    if h[first] >> FLAG_BITS == line:
-        h[first] |= flag
+    word = get_word(h, first)
+    if word & ~FLAGS_MASK == key_of(h, c + CoreWord.L2, line) and word:
+        put_word(h, first, word | flag)
 
 
 @inner_kernel
@@ -123,7 +143,7 @@ def write_behind_l2(h, c, line):
     if index < 0:
         write_back(h, c, line)
     else:
-        h[index] = h[index] & ~STATE_MASK | M
+        put_word(h, index, get_word(h, index) & ~STATE_MASK | M)
 
 
 @inner_kernel
@@ -138,7 +158,8 @@ def make_room_l1d(h, c, line):
         index = find(h, c + CoreWord.L2, victim)
         dirty = carries_data(state, EVICT)
         if index >= 0:
-            h[index] = (h[index] & ~STATE_MASK | M if dirty else h[index]) & ~IN_L1D
+            below = get_word(h, index)
+            put_word(h, index, (below & ~STATE_MASK | M if dirty else below) & ~IN_L1D)
         elif dirty:
             write_behind_l2(h, c, victim)
     if not h[header.INCLUSIVE]:
@@ -339,38 +360,71 @@ def consume(h, core, ring, first, last):
     h: (N,) i64 words of the hierarchy.  ring: (RING_RECORDS,) u64; record i at i % RING_RECORDS.
     """
     c = h[header.CORE_BLOCKS] + core * CORE_BLOCK
-    l1d, mask, ways = h[c + CoreWord.L1D], h[c + CoreWord.L1D + 1], h[c + CoreWord.L1D + 2]
-    price = h[c + CoreWord.PRICE_L1]
+    l1d, l1i = c + CoreWord.L1D, c + CoreWord.L1I
+    d_first, d_mask, d_pitch, d_shift = (
+        h[l1d],
+        h[l1d + SET_MASK],
+        h[l1d + PITCH],
+        h[l1d + TAG_SHIFT],
+    )
+    i_first, i_mask, i_pitch, i_shift = (
+        h[l1i],
+        h[l1i + SET_MASK],
+        h[l1i + PITCH],
+        h[l1i + TAG_SHIFT],
+    )
+    lines = h[header.LINES]
     cycles = 0
     hits = 0
     stores = 0
+    fetches = 0
     kernel_hits = 0
+    kernel_fetches = 0
     for number in range(first, last):
         record = ring[number & RING_MASK]
         address = np.int64(record & RECORD_ADDRESS)
-        size = np.int64((record >> RECORD_SIZE_SHIFT) & RECORD_SIZE) + 1
-        mode = np.int64((record >> RECORD_MODE_SHIFT) & RECORD_MODE)
-        kind = np.int64(record >> RECORD_KIND_SHIFT)
         line = address >> LINE_SHIFT
-        found = h[l1d + (line & mask) * ways] ^ line << FLAG_BITS
-        # The flags of a word that matches: any valid state serves a load, M serves a store.
-        served = 0 < found < FLAGS_END if kind == LOAD else found == M and kind < FETCH
-        if served and mode < IDEAL and (address & IN_LINE) + size <= LINE_BYTES:
-            hits += 1
-            stores += kind != LOAD
-            kernel_hits += mode
-        else:
-            cycles += slow_record(h, c, kind, mode, size, address)
+        what = np.int64(record >> RECORD_MODE_SHIFT)
+        end = (address & IN_LINE) + np.int64((record >> RECORD_SIZE_SHIFT) & RECORD_SIZE)
+        if PLAIN >> what & 1 and end < LINE_BYTES and line < lines:
+            kind = what >> 2
+            fetch = kind == FETCH
+            store = kind != LOAD and not fetch
+            row = (
+                i_first + (line & i_mask) * i_pitch
+                if fetch
+                else d_first + (line & d_mask) * d_pitch
+            )
+            key = line >> (i_shift if fetch else d_shift) << FLAG_BITS
+            mask = match_row(h, row, key, M if store else S, 1 if store else FLAGS_END - 1)
+            if mask:
+                lane = first_lane(mask)
+                push_row(h, row, lane, get_word(h, row + lane))
+                hits += 1
+                stores += store
+                fetches += fetch
+                kernel_hits += what & 1
+                kernel_fetches += what & fetch
+                continue
+        size = np.int64((record >> RECORD_SIZE_SHIFT) & RECORD_SIZE) + 1
+        cycles += slow_record(h, c, what >> 2, what & 3, size, address)
     at = c + COUNTERS
-    h[at + Counter.REFERENCES_USER] += hits - kernel_hits
-    h[at + Counter.REFERENCES_KERNEL] += kernel_hits
-    h[at + Counter.CYCLES_USER] += (hits - kernel_hits) * price
-    h[at + Counter.CYCLES_KERNEL] += kernel_hits * price
-    h[at + Counter.L1D_LOADS] += hits - stores
+    data = hits - fetches
+    kernel_data = kernel_hits - kernel_fetches
+    price, fetch_price = h[c + CoreWord.PRICE_L1], h[c + CoreWord.PRICE_FETCH_HIT]
+    all_hits = data * price + fetches * fetch_price
+    kernel_cycles = kernel_data * price + kernel_fetches * fetch_price
+    h[at + Counter.REFERENCES_USER] += data - kernel_data
+    h[at + Counter.REFERENCES_KERNEL] += kernel_data
+    h[at + Counter.CYCLES_USER] += all_hits - kernel_cycles
+    h[at + Counter.CYCLES_KERNEL] += kernel_cycles
+    h[at + Counter.L1D_LOADS] += data - stores
     h[at + Counter.L1D_STORES] += stores
-    h[at + Counter.L1D_LOAD_HITS] += hits - stores
+    h[at + Counter.L1D_LOAD_HITS] += data - stores
     h[at + Counter.L1D_STORE_HITS] += stores
-    return cycles + hits * price
+    h[at + Counter.FETCHES] += fetches
+    h[at + Counter.L1I_LINE_HITS] += fetches
+    return cycles + all_hits
 
 
 @inner_kernel

@@ -15,8 +15,8 @@ from memsys import header
 from memsys.coherence import State
 from memsys.directory_laws import places_out_of_order
 from memsys.specification import Core, Specification
-from memsys.state import FLAG_BITS, STATE_MASK
 from memsys.state import State as Arrays
+from memsys.state import copies
 from memsys.statistics import Counter, accesses, charges, hits, misses, total
 
 SENT_RECEIVED = ("SNOOP_DATA", "SNOOP_INVALIDATE", "BACK_INVALIDATE")
@@ -117,8 +117,8 @@ def booked_laws(core: Core, row: Sequence[int]) -> list[tuple[str, int, int]]:
 
 def valid(cache: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(lines, states) of a cache's valid ways."""
-    words = cache[cache != 0]
-    return words >> FLAG_BITS, words & STATE_MASK
+    lines, states = copies(cache)
+    return lines[cache != 0], states[cache != 0]
 
 
 def copies_out_of_place(specification: Specification, arrays: Arrays) -> list[str]:

@@ -6,14 +6,14 @@ segment.
  cores        per core a block: CoreWord (node, caches, prices), then its counters
  domains      per domain a block: DomainWord (cores, L3, directory)
  places       one word per MiB of physical memory: bit n set = local to node n
- caches       per cache sets x ways words, each set most recently used first, invalid ways (0) last
+ caches       per cache its sets in rows of 32-bit words (memsys.sets)
  filter       limited: sets x ways line words, then as many entries; else a table (memsys.entries)
  directories  per domain of several cores: a table
 ```
-A cache word is `line << 8 | flags`; flags: bits 0-1 State; in L2 also IN_L1D and IN_L1I: that cache
-may have the line, too.  Entries are described in memsys.entries. Everything is below 2^63, so
-signed arithmetic is exact and never meets unsigned words; only stream records are u64.  The parts
-indexed by line are as large as physical memory needs, and sparse.
+Flags of a cache word: bits 0-1 State; in L2 also IN_L1D and IN_L1I: that cache may have the line,
+too.  A line word of the filter is `line << FLAG_BITS | 1`.  Entries are described in memsys.entries.
+Everything is below 2^63, so signed arithmetic is exact and never meets unsigned words; only stream
+records are u64.  The parts indexed by line are as large as physical memory needs, and sparse.
 """
 
 from collections.abc import Iterator
@@ -25,11 +25,12 @@ import numpy as np
 from cosim.physical_map import BOUNDARY_BYTES, DEVICE_BASE, RowKind
 from cosim.units import LINE_SHIFT, PAGE_SHIFT
 from memsys import entries, header
+from memsys.rows import LANES
+from memsys.sets import FLAG_BITS
 from memsys.specification import Cache, Core, Specification
 from memsys.statistics import COUNTERS
 
 WORD_BYTES = 8
-FLAG_BITS = 8
 STATE_MASK = 3
 IN_L1D = 4
 IN_L1I = 8
@@ -41,25 +42,25 @@ PART_WORDS = 512  # parts begin on a page
 
 
 class CoreWord(IntEnum):
-    """Words of a core's block.  A cache is three words: first word, set mask, ways."""
+    """Words of a core's block.  A cache is described by memsys.sets.CacheWord."""
 
     NODE = 0
     DOMAIN = 1  # first word of its domain's block
     MEMBER = 2  # its bit in the domain's directory
     L1I = 3
-    L1D = 6
-    L2 = 9
-    PRICE_L1 = 12
-    PRICE_L2 = 13
-    PRICE_L3 = 14
-    PRICE_MEMORY = 15
-    PRICE_REMOTE = 16
-    PRICE_FETCH_HIT = 17
-    PRICE_L3_TRANSFER = 18
-    PRICE_SNOOP_DATA = 19
-    PRICE_SNOOP_INVALIDATE = 20
-    PRICE_BACK_INVALIDATE = 21
-    COUNTERS = 24
+    L1D = 8
+    L2 = 13
+    PRICE_L1 = 18
+    PRICE_L2 = 19
+    PRICE_L3 = 20
+    PRICE_MEMORY = 21
+    PRICE_REMOTE = 22
+    PRICE_FETCH_HIT = 23
+    PRICE_L3_TRANSFER = 24
+    PRICE_SNOOP_DATA = 25
+    PRICE_SNOOP_INVALIDATE = 26
+    PRICE_BACK_INVALIDATE = 27
+    COUNTERS = 32
 
 
 class DomainWord(IntEnum):
@@ -68,8 +69,8 @@ class DomainWord(IntEnum):
     MEMBER = 0  # its bit in the snoop filter
     FIRST_CORE = 1  # first word of its first core's block
     CORES = 2
-    L3 = 3  # three words as above; ways 0: no L3
-    DIRECTORY = 6  # a table; first word 0: a core alone is looked at directly
+    L3 = 3  # as above; ways 0: no L3
+    DIRECTORY = 8  # a table; first word 0: a core alone is looked at directly
 
 
 CORE_BLOCK = -(-(CoreWord.COUNTERS + COUNTERS) // 8) * 8
@@ -109,8 +110,8 @@ class State(NamedTuple):
     """The arrays, all views of `words` (N,) i64.
 
     counters: (cores, COUNTERS) i64, a strided view into the core blocks.  caches: name ->
-    (sets, ways) i64.  filter_lines, filter_entries: (sets, ways) i64 when limited, else (0,) and
-    (lines,).  directories: domain index -> (lines,), of the width memsys.entries chose.
+    (sets, ways) u32, see copies.  filter_lines, filter_entries: (sets, ways) i64 when limited, else
+    (0,) and (lines,).  directories: domain index -> (lines,), of the width memsys.entries chose.
     """
 
     words: np.ndarray
@@ -131,6 +132,18 @@ def caches(specification: Specification) -> Iterator[tuple[str, Cache]]:
             yield f"{domain.name}.l3", domain.l3
 
 
+def pitch(cache: Cache) -> int:
+    """32-bit words from set to set: ways in whole rows."""
+    return -(-cache.ways // LANES) * LANES
+
+
+def copies(ways: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(lines, states), both (sets, ways) i64, of a cache's array; state 0: a free way."""
+    sets = np.arange(len(ways))[:, np.newaxis]
+    words = ways.astype(np.int64)
+    return (words >> FLAG_BITS) * len(ways) + sets, words & STATE_MASK
+
+
 def layout(specification: Specification) -> Layout:
     """Where everything is."""
     at = PART_WORDS
@@ -144,7 +157,7 @@ def layout(specification: Specification) -> Layout:
     cores = take(len(specification.cores) * CORE_BLOCK)
     domains = take(len(specification.domains) * DOMAIN_BLOCK)
     places = take((specification.line_count >> PLACE_SHIFT) + 1)
-    placed = {name: take(cache.sets * cache.ways) for name, cache in caches(specification)}
+    placed = {name: take(cache.sets * pitch(cache) // 2) for name, cache in caches(specification)}
     filter_lines = filter_entries = 0
     if specification.has_filter:
         limit = specification.filter_entries
@@ -227,7 +240,8 @@ def _build_core(
 
 
 def _build_cache(words: np.ndarray, at: int, first: int, cache: Cache) -> None:
-    _put(words, at, [first, cache.sets - 1, cache.ways])
+    tag_shift = cache.sets.bit_length() - 1
+    _put(words, at, [first * 2, cache.sets - 1, cache.ways, pitch(cache), tag_shift])
 
 
 def _put(words: np.ndarray, at: int, values: list[int]) -> None:
@@ -240,6 +254,10 @@ def view(specification: Specification, words: np.ndarray) -> State:
 
     def part(first: int, *shape: int) -> np.ndarray:
         return words[first : first + int(np.prod(shape))].reshape(shape)
+
+    def ways(first: int, cache: Cache) -> np.ndarray:
+        rows = words[first : first + cache.sets * pitch(cache) // 2].view(np.uint32)
+        return rows.reshape(cache.sets, pitch(cache))[:, : cache.ways]
 
     def table(first: int, members: int) -> np.ndarray:
         return entries.unpack(part(first, _table_words(specification, members)), members)
@@ -257,10 +275,7 @@ def view(specification: Specification, words: np.ndarray) -> State:
         counters=part(places.cores, len(specification.cores), CORE_BLOCK)[
             :, CoreWord.COUNTERS : CoreWord.COUNTERS + COUNTERS
         ],
-        caches={
-            name: part(places.caches[name], cache.sets, cache.ways)
-            for name, cache in caches(specification)
-        },
+        caches={name: ways(places.caches[name], cache) for name, cache in caches(specification)},
         filter_lines=filter_lines,
         filter_entries=filter_entries,
         directories={

@@ -35,8 +35,8 @@ from memsys.domains import (
     write_back,
 )
 from memsys.entries import OWNED, get_entry, put_entry
-from memsys.sets import find, insert, take_victim
-from memsys.state import CORE_BLOCK, FLAG_BITS, STATE_MASK, CoreWord, DomainWord
+from memsys.sets import FLAG_BITS, WAYS, find, insert, take_victim
+from memsys.state import CORE_BLOCK, STATE_MASK, CoreWord, DomainWord
 from memsys.statistics import Counter
 
 ZERO = np.int64(0)
@@ -121,7 +121,7 @@ def memory_access(h, c, line):
 def third_level(h, c, store, line, upgrade):
     """Ask beyond the private caches; Served << FLAG_BITS | state the core's L2 gets."""
     d = h[c + CoreWord.DOMAIN]
-    if h[d + DomainWord.L3 + 2] == 0:
+    if h[d + DomainWord.L3 + WAYS] == 0:
         exclusive = ask_domains(h, c, line, store)
         return memory_access(h, c, line) << FLAG_BITS | (E if exclusive else S)
     h[c + COUNTERS + Counter.L3_ACCESSES] += 1

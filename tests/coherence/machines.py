@@ -9,8 +9,9 @@ from cosim.units import GiB, KiB, MiB
 from memsys import entries, laws, replay, specification
 from memsys.kernels import consume_at
 from memsys.reference import ReferenceMemory
+from memsys.sets import FLAG_BITS
 from memsys.specification import Specification
-from memsys.state import FLAG_BITS, STATE_MASK, State
+from memsys.state import State, copies
 from memsys.statistics import Counter
 
 NAMES = (("x86", "x86_64"), ("arm", "aarch64"), ("riscv", "riscv64"), ("more", "x86_64"))
@@ -123,8 +124,10 @@ def assert_same(reference: ReferenceMemory, state: State) -> None:
         assert found == expected, f"core {core}"
     for name, cache in reference.caches():
         found = [
-            [(word >> FLAG_BITS, word & STATE_MASK) for word in words if word]
-            for words in state.caches[name].tolist()
+            [(line, state) for line, state in zip(*ways, strict=True) if state]
+            for ways in zip(
+                *(column.tolist() for column in copies(state.caches[name])), strict=True
+            )
         ]
         assert found == cache.contents(), name
     _assert_same_directories(reference, state)
