@@ -53,11 +53,17 @@ def get_word(typingctx, h, index):
 
 @intrinsic
 def put_word(typingctx, h, index, word):
-    """Replace the word at `index`."""
+    """Replace the word at `index`, by writing its whole row: a row that is read soon after a store
+    of one word has to wait until the store has left the host's store buffer (20 cycles).
+    """
 
     def codegen(context, builder, signature, args):
-        target = _at(builder, args[0], args[1], LANE)
-        builder.store(_narrow(builder, args[2]), target, align=WORD_ALIGN)
+        lane = builder.and_(args[1], ir.Constant(WORD, LANES - 1))
+        place = _at(builder, args[0], builder.sub(args[1], lane), ROW)
+        row = builder.load(place, align=ROW_ALIGN)
+        changed = builder.icmp_unsigned("==", IOTA, _splat(builder, _narrow(builder, lane)))
+        word = _splat(builder, _narrow(builder, args[2]))
+        builder.store(builder.select(changed, word, row), place, align=ROW_ALIGN)
         return context.get_dummy_value()
 
     return types.void(h, types.int64, types.int64), codegen

@@ -11,7 +11,7 @@ segment.
  directories  per domain of several cores: a table
 ```
 Flags of a cache word: bits 0-1 State; in L2 also IN_L1D and IN_L1I: that cache may have the line,
-too.  A line word of the filter is `line << FLAG_BITS | 1`.  Entries are described in memsys.entries.
+too.  A line word of the filter is `line << FLAG_BITS | 1`.  Entries: see memsys.entries.
 Everything is below 2^63, so signed arithmetic is exact and never meets unsigned words; only stream
 records are u64.  The parts indexed by line are as large as physical memory needs, and sparse.
 """
