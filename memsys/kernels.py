@@ -41,7 +41,7 @@ from memsys.domains import (
     write_back,
 )
 from memsys.pointers import bytes_at, records_at, words_at
-from memsys.rows import first_lane, get_word, match_row, push_row, put_word
+from memsys.rows import first_lane, get_word, match_near, push_near, put_word
 from memsys.sets import (
     FLAG_BITS,
     FLAGS_END,
@@ -396,10 +396,10 @@ def consume(h, core, ring, first, last):
                 else d_first + (line & d_mask) * d_pitch
             )
             key = line >> (i_shift if fetch else d_shift) << FLAG_BITS
-            mask = match_row(h, row, key, M if store else S, 1 if store else FLAGS_END - 1)
+            mask = match_near(h, row, key, M if store else S, 1 if store else FLAGS_END - 1)
             if mask:
                 lane = first_lane(mask)
-                push_row(h, row, lane, get_word(h, row + lane))
+                push_near(h, row, lane, get_word(h, row + lane))
                 hits += 1
                 stores += store
                 fetches += fetch

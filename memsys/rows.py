@@ -1,24 +1,43 @@
-"""Rows of eight ways: the vector operations that cache sets are made of.
+"""Rows of sixteen ways: the vector operations that cache sets are made of.
 
-A row is 256 bits, eight words of 32 bits, most recently used first: search, promotion, insertion
-and removal are each a handful of instructions without a branch (compare; select between the row and
-the row shifted by one).  LLVM maps the eight lanes to whatever the host's vectors are, so results
-cannot depend on them.  Words are i64 for their users, zero-extended.
+A row is one cache line of the host: sixteen words of 32 bits, most recently used first.  Search,
+promotion, insertion and removal are each a handful of instructions without a branch (compare; take
+lanes from the row or from the row shifted by one).  LLVM maps the lanes to whatever vectors the
+host has, so results cannot depend on them.  Words are i64 for their users, zero-extended.
 
-h: pointer to the hierarchy's i64 words; indices count 32-bit words from the same place.
+h: pointer to the hierarchy's i64 words; an index counts 32-bit words from the same place.
 """
 
 from llvmlite import ir
 
 from cosim.compiled import intrinsic, types
 
-LANES = 8
+LANES = 16
+NEAR_LANES = 8  # half a row: enough to find most hits in, at half the price
 LANE = ir.IntType(32)
-ROW = ir.VectorType(LANE, LANES)
-MASK = ir.IntType(LANES)
 WORD = ir.IntType(64)
-WORD_ALIGN, ROW_ALIGN = 4, 4  # private hierarchies lie anywhere; aligned ones lose nothing by it
-IOTA = ir.Constant(ROW, [ir.Constant(LANE, lane) for lane in range(LANES)])
+ALIGN = 4  # private hierarchies lie anywhere; aligned ones lose nothing by it
+
+
+class _WholeStore(ir.StoreInstr):
+    """A store that stays one store: volatile.
+
+    Of load, select and store to one place LLVM makes a store of the chosen lanes alone, and a host
+    that reads the row soon after waits until that has left its store buffer, some 20 cycles.
+    """
+
+    def descr(self, buf: list[str]) -> None:
+        parts: list[str] = []
+        super().descr(parts)
+        buf.append("".join(parts).replace("store ", "store volatile ", 1))
+
+
+def _row(lanes):
+    return ir.VectorType(LANE, lanes)
+
+
+def _constant(numbers):
+    return ir.Constant(_row(len(numbers)), [ir.Constant(LANE, number) for number in numbers])
 
 
 def _at(builder, h, index, kind):
@@ -26,18 +45,24 @@ def _at(builder, h, index, kind):
     return builder.bitcast(builder.gep(words, [index]), kind.as_pointer())
 
 
-def _splat(builder, word):
-    first = builder.insert_element(ir.Constant(ROW, ir.Undefined), word, ir.Constant(LANE, 0))
-    zeroes = ir.Constant(ir.VectorType(LANE, LANES), [ir.Constant(LANE, 0)] * LANES)
-    return builder.shuffle_vector(first, ir.Constant(ROW, ir.Undefined), zeroes)
-
-
-def _order(*lanes):
-    return ir.Constant(ROW, [ir.Constant(LANE, lane) for lane in lanes])
-
-
 def _narrow(builder, word):
     return builder.trunc(word, LANE)
+
+
+def _splat(builder, word, lanes):
+    nothing = ir.Constant(_row(lanes), ir.Undefined)
+    first = builder.insert_element(nothing, _narrow(builder, word), ir.Constant(LANE, 0))
+    return builder.shuffle_vector(first, nothing, _constant([0] * lanes))
+
+
+def _change(builder, h, first, lane, compare, other, lanes=LANES):
+    """Store the row at `first` with the lanes `compare` lane taken from other(row)."""
+    place = _at(builder, h, first, _row(lanes))
+    row = builder.load(place, align=ALIGN)
+    chosen = builder.icmp_unsigned(compare, _constant(range(lanes)), _splat(builder, lane, lanes))
+    changed = _WholeStore(builder.block, builder.select(chosen, other(row), row), place)
+    changed.align = ALIGN
+    builder._insert(changed)
 
 
 @intrinsic
@@ -45,43 +70,43 @@ def get_word(typingctx, h, index):
     """The word at `index`."""
 
     def codegen(context, builder, signature, args):
-        found = builder.load(_at(builder, args[0], args[1], LANE), align=WORD_ALIGN)
-        return builder.zext(found, WORD)
+        return builder.zext(builder.load(_at(builder, *args, LANE), align=ALIGN), WORD)
 
     return types.int64(h, types.int64), codegen
 
 
 @intrinsic
 def put_word(typingctx, h, index, word):
-    """Replace the word at `index`, by writing its whole row: a row that is read soon after a store
-    of one word has to wait until the store has left the host's store buffer (20 cycles).
-    """
+    """Replace the word at `index`."""
 
     def codegen(context, builder, signature, args):
-        lane = builder.and_(args[1], ir.Constant(WORD, LANES - 1))
-        place = _at(builder, args[0], builder.sub(args[1], lane), ROW)
-        row = builder.load(place, align=ROW_ALIGN)
-        changed = builder.icmp_unsigned("==", IOTA, _splat(builder, _narrow(builder, lane)))
-        word = _splat(builder, _narrow(builder, args[2]))
-        builder.store(builder.select(changed, word, row), place, align=ROW_ALIGN)
+        h, index, word = args
+        lane = builder.and_(index, ir.Constant(WORD, LANES - 1))
+        first = builder.sub(index, lane)
+        _change(builder, h, first, lane, "==", lambda row: _splat(builder, word, LANES))
         return context.get_dummy_value()
 
     return types.void(h, types.int64, types.int64), codegen
 
 
-@intrinsic
-def match_row(typingctx, h, first, key, low, span):
-    """Mask (bit n: lane n) of the words of the row at `first` that are key + low up to, not
-    including, key + low + span; 0 < low, and the low bits of key are 0.
-    """
+def _match(lanes):
+    def match(typingctx, h, first, key, low, span):
+        def codegen(context, builder, signature, args):
+            row = builder.load(_at(builder, args[0], args[1], _row(lanes)), align=ALIGN)
+            key, low, span = (_splat(builder, arg, lanes) for arg in args[2:])
+            flags = builder.sub(builder.xor(row, key), low)
+            chosen = builder.icmp_unsigned("<", flags, span)
+            return builder.zext(builder.bitcast(chosen, ir.IntType(lanes)), WORD)
 
-    def codegen(context, builder, signature, args):
-        row = builder.load(_at(builder, args[0], args[1], ROW), align=ROW_ALIGN)
-        key, low, span = (_splat(builder, _narrow(builder, arg)) for arg in args[2:])
-        flags = builder.sub(builder.xor(row, key), low)
-        return builder.zext(builder.bitcast(builder.icmp_unsigned("<", flags, span), MASK), WORD)
+        return types.int64(h, *[types.int64] * 4), codegen
 
-    return types.int64(h, *[types.int64] * 4), codegen
+    return match
+
+
+# Mask (bit n: lane n) of the words of the (half) row at `first` that are at least key + low and
+# less than key + low + span.  The low bits of key are 0, low and span are not.
+match_row = intrinsic(_match(LANES))
+match_near = intrinsic(_match(NEAR_LANES))
 
 
 @intrinsic
@@ -94,20 +119,28 @@ def first_lane(typingctx, mask):
     return types.int64(types.int64), codegen
 
 
-@intrinsic
-def push_row(typingctx, h, first, lane, word):
-    """Put `word` before the row at `first` and close the gap at `lane`: what was there is gone."""
+def _push(lanes):
+    order = _constant([0, *range(lanes, 2 * lanes - 1)])
 
-    def codegen(context, builder, signature, args):
-        place = _at(builder, args[0], args[1], ROW)
-        row = builder.load(place, align=ROW_ALIGN)
-        front = _splat(builder, _narrow(builder, args[3]))
-        shifted = builder.shuffle_vector(front, row, _order(0, *range(LANES, 2 * LANES - 1)))
-        moved = builder.icmp_unsigned("<=", IOTA, _splat(builder, _narrow(builder, args[2])))
-        builder.store(builder.select(moved, shifted, row), place, align=ROW_ALIGN)
-        return context.get_dummy_value()
+    def push(typingctx, h, first, lane, word):
+        def codegen(context, builder, signature, args):
+            h, first, lane, word = args
+            front = _splat(builder, word, lanes)
 
-    return types.void(h, *[types.int64] * 3), codegen
+            def shifted(row):
+                return builder.shuffle_vector(front, row, order)
+
+            _change(builder, h, first, lane, "<=", shifted, lanes)
+            return context.get_dummy_value()
+
+        return types.void(h, *[types.int64] * 3), codegen
+
+    return push
+
+
+# Put `word` before the (half) row at `first` and close the gap at `lane`: what was there is gone.
+push_row = intrinsic(_push(LANES))
+push_near = intrinsic(_push(NEAR_LANES))
 
 
 @intrinsic
@@ -115,12 +148,10 @@ def pull_row(typingctx, h, first, lane, word):
     """Close the gap at `lane` from behind, and put `word` at the end of the row at `first`."""
 
     def codegen(context, builder, signature, args):
-        place = _at(builder, args[0], args[1], ROW)
-        row = builder.load(place, align=ROW_ALIGN)
-        back = _splat(builder, _narrow(builder, args[3]))
-        shifted = builder.shuffle_vector(row, back, _order(*range(1, LANES + 1)))
-        moved = builder.icmp_unsigned(">=", IOTA, _splat(builder, _narrow(builder, args[2])))
-        builder.store(builder.select(moved, shifted, row), place, align=ROW_ALIGN)
+        h, first, lane, word = args
+        order = _constant(range(1, LANES + 1))
+        back = _splat(builder, word, LANES)
+        _change(builder, h, first, lane, ">=", lambda row: builder.shuffle_vector(row, back, order))
         return context.get_dummy_value()
 
     return types.void(h, *[types.int64] * 3), codegen

@@ -2,7 +2,7 @@
 
 h: (N,) i64, the hierarchy's words.  `at` is the first of a cache's describing words, see CacheWord.
 A set is `ways` neighbouring 32-bit words, most recently used first, free ways (0) last, filled up
-with zeroes to whole rows of eight (memsys.rows).  So the last way is the victim, LRU needs no
+with zeroes to whole rows (memsys.rows).  So the last way is the victim, LRU needs no
 further state, and no operation has to know where in a row the ways end: what is pushed over the
 last way is 0.  An index is the place of a word, counted in 32-bit words from h.
 
@@ -26,7 +26,7 @@ class CacheWord(IntEnum):
 
     FIRST = 0  # index of its first way
     SET_MASK = 1
-    WAYS = 2  # 0: there is no such cache
+    WAYS = 2  # 0: there is no such cache, and its one set stays empty
     PITCH = 3  # words from set to set: ways in whole rows
     TAG_SHIFT = 4  # log2 of the sets
 
@@ -51,17 +51,38 @@ def key_of(h, at, line):
 def find(h, at, line):
     """Index of the word that holds `line`, or -1.  Writes nothing."""
     first, key = first_way(h, at, line), key_of(h, at, line)
-    found = -1
-    for row in range(first, first + h[at + PITCH], LANES):
-        # Flags of a valid word are not 0: a free way matches no line, not even line 0.
+    # Flags of a valid word are not 0: a free way matches no line, not even line 0.
+    mask = match_row(h, first, key, 1, FLAGS_END - 1)
+    if mask:
+        return first + first_lane(mask)
+    return (
+        find_beyond(h, first + LANES, first + h[at + PITCH], key) if h[at + PITCH] > LANES else -1
+    )
+
+
+@inner_kernel
+def find_beyond(h, row, end, key):
+    """`find` in the second and further rows of a set."""
+    while row < end:
         mask = match_row(h, row, key, 1, FLAGS_END - 1)
-        found = row + first_lane(mask) if mask else found
-    return found
+        if mask:
+            return row + first_lane(mask)
+        row += LANES
+    return -1
 
 
 @inner_kernel
 def push(h, first, index, word):
     """Put `word` at `first`, and the words before `index` one way back, over what is there."""
+    if index - first < LANES:
+        push_row(h, first, index - first, word)
+    else:
+        push_beyond(h, first, index, word)
+
+
+@inner_kernel
+def push_beyond(h, first, index, word):
+    """`push` over several rows."""
     while index - first >= LANES:
         last = get_word(h, first + LAST_LANE)
         push_row(h, first, LAST_LANE, word)
@@ -89,12 +110,19 @@ def insert(h, at, line, flags):
 def remove(h, at, line, index):
     """Take the word at `index` out of its set."""
     first = first_way(h, at, line)
+    if h[at + PITCH] == LANES:
+        pull_row(h, first, index - first, 0)
+    else:
+        pull_beyond(h, first, index, first + h[at + PITCH])
+
+
+@inner_kernel
+def pull_beyond(h, first, index, end):
+    """`remove` from a set of several rows that ends before `end`."""
     row = first + ((index - first) >> ROW_SHIFT << ROW_SHIFT)
-    end = first + h[at + PITCH]
     lane = index - row
     while row < end:
-        after = get_word(h, row + LANES) if row + LANES < end else 0
-        pull_row(h, row, lane, after)
+        pull_row(h, row, lane, get_word(h, row + LANES) if row + LANES < end else 0)
         lane = 0
         row += LANES
 

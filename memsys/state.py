@@ -39,6 +39,9 @@ PAGE_OF_LINE_SHIFT = PAGE_SHIFT - LINE_SHIFT
 DEVICE_PAGE = DEVICE_BASE >> PAGE_SHIFT
 MAGIC = 0x5374_7261_6D61_7368
 PART_WORDS = 512  # parts begin on a page
+NO_CACHE_WORD = (
+    256  # in the header's part, never written: the only set of a cache that is not there
+)
 
 
 class CoreWord(IntEnum):
@@ -137,6 +140,10 @@ def pitch(cache: Cache) -> int:
     return -(-cache.ways // LANES) * LANES
 
 
+def _cache_words(cache: Cache) -> int:
+    return cache.sets * pitch(cache) // 2
+
+
 def copies(ways: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(lines, states), both (sets, ways) i64, of a cache's array; state 0: a free way."""
     sets = np.arange(len(ways))[:, np.newaxis]
@@ -157,7 +164,7 @@ def layout(specification: Specification) -> Layout:
     cores = take(len(specification.cores) * CORE_BLOCK)
     domains = take(len(specification.domains) * DOMAIN_BLOCK)
     places = take((specification.line_count >> PLACE_SHIFT) + 1)
-    placed = {name: take(cache.sets * pitch(cache) // 2) for name, cache in caches(specification)}
+    placed = {name: take(_cache_words(cache)) for name, cache in caches(specification)}
     filter_lines = filter_entries = 0
     if specification.has_filter:
         limit = specification.filter_entries
@@ -218,6 +225,8 @@ def build(specification: Specification, segment: np.ndarray) -> State:
             _put(words, at + DomainWord.DIRECTORY, table)
         if domain.l3 is not None:
             _build_cache(words, at + DomainWord.L3, places.caches[f"{domain.name}.l3"], domain.l3)
+        else:
+            _put(words, at + DomainWord.L3, [NO_CACHE_WORD * 2, 0, 0, LANES, 0])
     for row in specification.map.rows:
         if row.kind is not RowKind.DEVICE:
             first, last = row.start // BOUNDARY_BYTES, row.end // BOUNDARY_BYTES
@@ -256,7 +265,7 @@ def view(specification: Specification, words: np.ndarray) -> State:
         return words[first : first + int(np.prod(shape))].reshape(shape)
 
     def ways(first: int, cache: Cache) -> np.ndarray:
-        rows = words[first : first + cache.sets * pitch(cache) // 2].view(np.uint32)
+        rows = words[first : first + _cache_words(cache)].view(np.uint32)
         return rows.reshape(cache.sets, pitch(cache))[:, : cache.ways]
 
     def table(first: int, members: int) -> np.ndarray:
