@@ -44,10 +44,6 @@ from memsys.pointers import bytes_at, records_at, words_at
 from memsys.rows import first_lane, get_word, match_near, push_near, put_word
 from memsys.sets import (
     FLAG_BITS,
-    FLAGS_END,
-    PITCH,
-    SET_MASK,
-    TAG_SHIFT,
     find,
     first_way,
     insert,
@@ -58,12 +54,15 @@ from memsys.sets import (
 from memsys.state import (
     CORE_BLOCK,
     DEVICE_PAGE,
+    FETCH_HIT,
     IN_L1D,
     IN_L1I,
     PAGE_OF_LINE_SHIFT,
     STATE_MASK,
+    STORE_HIT,
     CoreWord,
     DomainWord,
+    HitWord,
 )
 from memsys.statistics import Counter
 from memsys.third_level import third_level
@@ -73,7 +72,8 @@ ATOMIC, FETCH = np.int64(Kind.ATOMIC_LOAD), np.int64(Kind.FETCH)
 LOAD_REST = np.int64(
     Kind.LOAD_REST
 )  # the rest of a load, then that of a store: minus this, the kind it belongs to
-USER, IDEAL = np.int64(Mode.USER), np.int64(Mode.KERNEL_IDEAL)
+USER, KERNEL = np.int64(Mode.USER), np.int64(Mode.KERNEL)
+IDEAL = np.int64(Mode.KERNEL_IDEAL)
 UNCACHED = np.int64(Mode.UNCACHED)
 SERVED_BITS = 3
 L1, L2 = np.int64(Served.L1), np.int64(Served.L2)
@@ -83,6 +83,7 @@ OUTSIDE = np.int64(Served.OUTSIDE)
 RECORD_ADDRESS = np.uint64((1 << ADDRESS_BITS) - 1)
 RECORD_SIZE_SHIFT, RECORD_SIZE = np.uint64(SIZE_SHIFT), np.uint64(63)
 RECORD_MODE_SHIFT = np.uint64(MODE_SHIFT)
+MODE_BITS, MODES = 2, 3
 RING_MASK = RING_RECORDS - 1
 # Bit `kind << 2 | mode` is set for what the loop in `consume` may serve from an L1.
 PLAIN = np.int64(
@@ -360,71 +361,52 @@ def consume(h, core, ring, first, last):
     h: (N,) i64 words of the hierarchy.  ring: (RING_RECORDS,) u64; record i at i % RING_RECORDS.
     """
     c = h[header.CORE_BLOCKS] + core * CORE_BLOCK
-    l1d, l1i = c + CoreWord.L1D, c + CoreWord.L1I
-    d_first, d_mask, d_pitch, d_shift = (
-        h[l1d],
-        h[l1d + SET_MASK],
-        h[l1d + PITCH],
-        h[l1d + TAG_SHIFT],
-    )
-    i_first, i_mask, i_pitch, i_shift = (
-        h[l1i],
-        h[l1i + SET_MASK],
-        h[l1i + PITCH],
-        h[l1i + TAG_SHIFT],
-    )
     lines = h[header.LINES]
     cycles = 0
-    hits = 0
-    stores = 0
-    fetches = 0
-    kernel_hits = 0
-    kernel_fetches = 0
+    counts = 0
+    kernel_counts = 0
     for number in range(first, last):
         record = ring[number & RING_MASK]
         address = np.int64(record & RECORD_ADDRESS)
         line = address >> LINE_SHIFT
         what = np.int64(record >> RECORD_MODE_SHIFT)
-        end = (address & IN_LINE) + np.int64((record >> RECORD_SIZE_SHIFT) & RECORD_SIZE)
-        if PLAIN >> what & 1 and end < LINE_BYTES and line < lines:
-            kind = what >> 2
-            fetch = kind == FETCH
-            store = kind != LOAD and not fetch
-            row = (
-                i_first + (line & i_mask) * i_pitch
-                if fetch
-                else d_first + (line & d_mask) * d_pitch
-            )
-            key = line >> (i_shift if fetch else d_shift) << FLAG_BITS
-            mask = match_near(h, row, key, M if store else S, 1 if store else FLAGS_END - 1)
+        kind, mode = what >> MODE_BITS, what & MODES
+        size = np.int64((record >> RECORD_SIZE_SHIFT) & RECORD_SIZE) + 1
+        if PLAIN >> what & 1 and (address & IN_LINE) + size <= LINE_BYTES and line < lines:
+            hit = c + CoreWord.HITS + kind * HitWord.WORDS
+            row = h[hit] + (line & h[hit + HitWord.SET_MASK]) * h[hit + HitWord.PITCH]
+            key = line >> h[hit + HitWord.TAG_SHIFT] << FLAG_BITS
+            mask = match_near(h, row, key, h[hit + HitWord.LOW], h[hit + HitWord.SPAN])
             if mask:
                 lane = first_lane(mask)
                 push_near(h, row, lane, get_word(h, row + lane))
-                hits += 1
-                stores += store
-                fetches += fetch
-                kernel_hits += what & 1
-                kernel_fetches += what & fetch
+                counts += h[hit + HitWord.COUNT]
+                kernel_counts += h[hit + HitWord.COUNT] & -mode
                 continue
-        size = np.int64((record >> RECORD_SIZE_SHIFT) & RECORD_SIZE) + 1
-        cycles += slow_record(h, c, what >> 2, what & 3, size, address)
+        cycles += slow_record(h, c, kind, mode, size, address)
+    return (
+        cycles
+        + book_hits(h, c, counts - kernel_counts, USER)
+        + book_hits(h, c, kernel_counts, KERNEL)
+    )
+
+
+@inner_kernel
+def book_hits(h, c, counts, mode):
+    """Book what the loop in `consume` served for user or kernel: see HitWord.COUNT; cycles."""
+    fetches, stores = counts // FETCH_HIT, counts // STORE_HIT % STORE_HIT
+    data = counts % STORE_HIT - fetches
+    cycles = data * h[c + CoreWord.PRICE_L1] + fetches * h[c + CoreWord.PRICE_FETCH_HIT]
     at = c + COUNTERS
-    data = hits - fetches
-    kernel_data = kernel_hits - kernel_fetches
-    price, fetch_price = h[c + CoreWord.PRICE_L1], h[c + CoreWord.PRICE_FETCH_HIT]
-    all_hits = data * price + fetches * fetch_price
-    kernel_cycles = kernel_data * price + kernel_fetches * fetch_price
-    h[at + Counter.REFERENCES_USER] += data - kernel_data
-    h[at + Counter.REFERENCES_KERNEL] += kernel_data
-    h[at + Counter.CYCLES_USER] += all_hits - kernel_cycles
-    h[at + Counter.CYCLES_KERNEL] += kernel_cycles
+    h[at + (Counter.REFERENCES_USER if mode == USER else Counter.REFERENCES_KERNEL)] += data
+    h[at + (Counter.CYCLES_USER if mode == USER else Counter.CYCLES_KERNEL)] += cycles
     h[at + Counter.L1D_LOADS] += data - stores
     h[at + Counter.L1D_STORES] += stores
     h[at + Counter.L1D_LOAD_HITS] += data - stores
     h[at + Counter.L1D_STORE_HITS] += stores
     h[at + Counter.FETCHES] += fetches
     h[at + Counter.L1I_LINE_HITS] += fetches
-    return cycles + all_hits
+    return cycles
 
 
 @inner_kernel

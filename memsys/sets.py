@@ -32,7 +32,7 @@ class CacheWord(IntEnum):
 
 
 CACHE_WORDS = len(CacheWord)
-SET_MASK, WAYS, PITCH, TAG_SHIFT = (int(word) for word in CacheWord if word)
+FIRST, SET_MASK, WAYS, PITCH, TAG_SHIFT = (int(word) for word in CacheWord)
 
 
 @inner_kernel

@@ -22,11 +22,21 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cosim.engine.stream import Kind
 from cosim.physical_map import BOUNDARY_BYTES, DEVICE_BASE, RowKind
 from cosim.units import LINE_SHIFT, PAGE_SHIFT
 from memsys import entries, header
+from memsys.coherence import State as Held
 from memsys.rows import LANES
-from memsys.sets import FLAG_BITS
+from memsys.sets import (
+    CACHE_WORDS,
+    FIRST,
+    FLAG_BITS,
+    FLAGS_END,
+    PITCH,
+    SET_MASK,
+    TAG_SHIFT,
+)
 from memsys.specification import Cache, Core, Specification
 from memsys.statistics import COUNTERS
 
@@ -63,7 +73,24 @@ class CoreWord(IntEnum):
     PRICE_SNOOP_DATA = 25
     PRICE_SNOOP_INVALIDATE = 26
     PRICE_BACK_INVALIDATE = 27
-    COUNTERS = 32
+    HITS = 32  # four rows of HitWord, by kind of record
+    COUNTERS = 64
+
+
+class HitWord(IntEnum):
+    """Words of a row: what the record loop needs to serve one kind of record from an L1."""
+
+    FIRST = 0  # of L1I or L1D, see CacheWord
+    SET_MASK = 1
+    PITCH = 2
+    TAG_SHIFT = 3
+    LOW = 4  # flags that serve it: from here
+    SPAN = 5  # so many
+    COUNT = 6  # what to add to the loop's counts: 1 for a hit, STORE_HIT, FETCH_HIT
+    WORDS = 8
+
+
+STORE_HIT, FETCH_HIT = 1 << 20, 1 << 40  # fields of the loop's counts, wider than the ring's number
 
 
 class DomainWord(IntEnum):
@@ -78,7 +105,7 @@ class DomainWord(IntEnum):
 
 CORE_BLOCK = -(-(CoreWord.COUNTERS + COUNTERS) // 8) * 8
 DOMAIN_BLOCK = 16
-CACHE_WORDS = {"l1i": CoreWord.L1I, "l1d": CoreWord.L1D, "l2": CoreWord.L2}
+PRIVATE = {"l1i": CoreWord.L1I, "l1d": CoreWord.L1D, "l2": CoreWord.L2}
 PRICES = {
     "l1": CoreWord.PRICE_L1,
     "l2": CoreWord.PRICE_L2,
@@ -128,7 +155,7 @@ class State(NamedTuple):
 def caches(specification: Specification) -> Iterator[tuple[str, Cache]]:
     """Every cache with the name of its array."""
     for core in specification.cores:
-        for level in CACHE_WORDS:
+        for level in PRIVATE:
             yield f"{core.name}.{level}", getattr(core, level)
     for domain in specification.domains:
         if domain.l3 is not None:
@@ -242,10 +269,20 @@ def _build_core(
     words[at + CoreWord.NODE] = core.node
     words[at + CoreWord.DOMAIN] = places.domains + core.domain * DOMAIN_BLOCK
     words[at + CoreWord.MEMBER] = 1 << (core.index - specification.domains[core.domain].cores[0])
-    for name, word in CACHE_WORDS.items():
+    for name, word in PRIVATE.items():
         _build_cache(words, at + word, places.caches[f"{core.name}.{name}"], getattr(core, name))
     for name, word in PRICES.items():
         words[at + word] = getattr(core.prices, name)
+    any_state, modified = [int(Held.S), FLAGS_END - 1], [int(Held.M), 1]
+    for kind, word, flags, count in (
+        (Kind.LOAD, CoreWord.L1D, any_state, 1),
+        (Kind.STORE, CoreWord.L1D, modified, 1 + STORE_HIT),
+        (Kind.ATOMIC_LOAD, CoreWord.L1D, modified, 1 + STORE_HIT),
+        (Kind.FETCH, CoreWord.L1I, any_state, 1 + FETCH_HIT),
+    ):
+        cache = words[at + word : at + word + CACHE_WORDS]
+        geometry = [int(cache[name]) for name in (FIRST, SET_MASK, PITCH, TAG_SHIFT)]
+        _put(words, at + CoreWord.HITS + kind * HitWord.WORDS, [*geometry, *flags, count])
 
 
 def _build_cache(words: np.ndarray, at: int, first: int, cache: Cache) -> None:
