@@ -40,6 +40,7 @@ from memsys.domains import (
     touch_if_there,
     write_back,
 )
+from memsys.near import NOT_SERVED, second_level_near
 from memsys.pointers import bytes_at, records_at, words_at
 from memsys.rows import first_lane, get_word, match_near, push_near, put_word
 from memsys.sets import (
@@ -383,6 +384,13 @@ def consume(h, core, ring, first, last):
                 counts += h[hit + HitWord.COUNT]
                 kernel_counts += h[hit + HitWord.COUNT] & -mode
                 continue
+            if kind != FETCH:
+                found = second_level_near(h, c, kind, line)
+                if found != NOT_SERVED:
+                    cycles += found
+                    h[c + COUNTERS + Counter.REFERENCES_USER + mode] += 1
+                    h[c + COUNTERS + Counter.CYCLES_USER + mode] += found
+                    continue
         cycles += slow_record(h, c, kind, mode, size, address)
     return (
         cycles

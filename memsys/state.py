@@ -73,6 +73,7 @@ class CoreWord(IntEnum):
     PRICE_SNOOP_DATA = 25
     PRICE_SNOOP_INVALIDATE = 26
     PRICE_BACK_INVALIDATE = 27
+    NEAR = 28  # 1: memsys.near can serve it
     HITS = 32  # four rows of HitWord, by kind of record
     COUNTERS = 64
 
@@ -273,6 +274,8 @@ def _build_core(
         _build_cache(words, at + word, places.caches[f"{core.name}.{name}"], getattr(core, name))
     for name, word in PRICES.items():
         words[at + word] = getattr(core.prices, name)
+    one_row = max(core.l1d.ways, core.l2.ways) <= LANES
+    words[at + CoreWord.NEAR] = int(specification.inclusive and one_row)
     any_state, modified = [int(Held.S), FLAGS_END - 1], [int(Held.M), 1]
     for kind, word, flags, count in (
         (Kind.LOAD, CoreWord.L1D, any_state, 1),

@@ -22,6 +22,12 @@ TINY = {
     "cache.l3.size": 4 * KiB, "cache.l3.ways": 8,  # 8 sets
     "memory.size": 256 * MiB, "memory.message_area": MiB, "memory.shared_window": MiB,
 }  # fmt: skip
+WIDE = {  # sets of several rows, and of a part of a row
+    "cache.l1i.size": 640, "cache.l1i.ways": 10,
+    "cache.l1d.size": 1280, "cache.l1d.ways": 20,
+    "cache.l2.size": 4352, "cache.l2.ways": 34,
+    "cache.l3.size": 8 * KiB, "cache.l3.ways": 64,
+}  # fmt: skip
 PRICES = {"cost.x86.memory": 301, "cost.snoop_data": 71, "cost.snoop_invalidate": 73}
 PRICES |= {"cost.back_invalidate": 79, "cost.x86.fetch_hit": 2, "cost.x86.l3_transfer": 53}
 
@@ -71,6 +77,8 @@ def random_machine(seed: int) -> Specification:
             given[f"cache.{node['name']}.l3.size"] = 0
     if random.random() < 0.1:
         given["cache.l3.size"] = 0
+    if random.random() < 0.25:
+        given |= WIDE
     return specification.build(settings.resolve(given, nodes), nodes)
 
 

@@ -6,6 +6,7 @@ import pytest
 from memsys import replay
 from memsys.coherence import ROWS, Event, State
 from memsys.reference import ReferenceMemory
+from memsys.rows import LANES
 from tests.coherence.machines import (
     assert_lawful,
     assert_same,
@@ -28,7 +29,7 @@ def test_random_machines_and_accesses(seed):
     assert_lawful(target, state, charged=False)
 
 
-@pytest.mark.parametrize("seed", range(SEEDS, SEEDS + 12))
+@pytest.mark.parametrize("seed", range(SEEDS, SEEDS + 30))
 def test_random_records(seed):
     target = random_machine(seed)
     cores, records = random_records(target, ACCESSES, seed)
@@ -52,6 +53,7 @@ def test_the_random_machines_reach_every_shape():
         lambda t: any(domain.l3 is None for domain in t.domains),
         lambda t: any(domain.has_directory for domain in t.domains),
         lambda t: len(t.nodes) == 4,
+        lambda t: t.cores[0].l2.ways > LANES,
     ):
         assert {bool(shape(target)) for target in targets} == {True, False}
 
@@ -67,6 +69,24 @@ def test_full_size_machine(inclusion):
     addresses += (random.random(count) < 0.3).astype(np.uint64) << np.uint64(32)
     _, state = compare(target, cores, kinds, addresses)
     assert_lawful(target, state, charged=False)
+
+
+@pytest.mark.parametrize("inclusion", ["inclusive", "nine"])
+def test_full_size_machine_by_records(inclusion):
+    """The same in a ring: L1 and L2 hits are served by shorter ways than a replay's."""
+    target = machine(1, 1, cache__inclusion=inclusion, cache__l1d__ways=4)
+    random = np.random.default_rng(6)
+    count = 60_000
+    cores = random.choice([0, 0, 0, 0, 1], count).astype(np.uint8)
+    kinds = random.choice([0, 0, 0, 1, 2, 3], count).astype(np.uint64)
+    lines = random.integers(0, 1 << 11, count) + (random.random(count) < 0.1) * (1 << 14)
+    lines[kinds == 3] %= 700
+    words = kinds << np.uint64(60) | np.uint64(7 << 52) | lines.astype(np.uint64) << np.uint64(6)
+    reference, state = ReferenceMemory(target), replay.new_state(target)
+    expected = [reference.record(c, int(r)) for c, r in zip(cores.tolist(), words, strict=True)]
+    assert feed(state, cores, words) == expected
+    assert_same(reference, state)
+    assert_lawful(target, state)
 
 
 @pytest.mark.long
