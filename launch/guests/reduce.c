@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * A parallel reduction: threads on all cores of all nodes add up parts of one array, then each other's sums, pair by
- * pair.  Arguments: threads (default: one per core), words (default 65536), rounds (default 4).  Exit status 0: the
+ * pair.  Arguments: threads (default: one per core), words (default 65536), rounds (default 16).  Exit status 0: the
  * sum is right in every round, and every thread was on its node. */
 #include <stdint.h>
 #include <team.h>
 
-enum { WORDS = 1 << 16, WORDS_MAX = 1 << 26, ROUNDS = 4, ROUNDS_MAX = 1 << 20, TIMED = 1, LINE = 64 };
+enum { WORDS = 1 << 16, WORDS_MAX = 1 << 26, ROUNDS = 16, ROUNDS_MAX = 1 << 20, TIMED = 1, LINE = 64 };
 
 static uint64_t *words;
 static long count = WORDS, rounds = ROUNDS;
