@@ -220,8 +220,7 @@ class Node:
         python = max(0.0, self.turn_seconds - engine - waiting)
         parts = {"engine": engine, "waiting": waiting, "kernel": python}
         times = {f"host.{self.shell.name}.{part}_us": int(s * 1e6) for part, s in parts.items()}
-        turns = self.turn_times.statistics(f"host.{self.shell.name}.turn_ns")
-        return {**self.kernel.statistics(), **times, **turns}
+        return {**self.kernel.statistics(), **times}
 
     def _waiting_seconds(self) -> float:
         return sum(core.writer.waiting_seconds for core in self.cores)
@@ -249,8 +248,9 @@ class Node:
         reports = self.kernel.dump()
         if (transcript := self.kernel.transcript()) is not None:
             reports["transcript"] = transcript
+        turns = self.turn_times.statistics(f"host.{self.shell.name}.turn_ns")
         return {
-            "statistics": self.statistics(),
+            "statistics": {**self.statistics(), **turns},
             "registers": self.kernel.register_words(),
             "reports": reports,
         }
