@@ -9,6 +9,7 @@ import time
 
 import cosim.isa
 from cosim.broker import Broker, latencies
+from cosim.durations import Durations
 from cosim.errors import MachineError, ProtocolError
 from cosim.process import Shell
 from cosim.protocol import turns as turns_protocol
@@ -44,6 +45,7 @@ class Conductor:
         self.owners = {UART: self.nodes[0], **configuration.get("devices", {})}
         self.frequencies = {n["name"]: n["frequency_hz"] for n in configuration["nodes"]}
         self.accesses = 0
+        self.turn_times = Durations()  # of bounded turns, from the grant to the answer
         self.started = self.paused = self.pause_answered = False
         endpoint = configuration["endpoints"]["turns"]
         keys = new_keys() if endpoint.startswith("tcp:") else None
@@ -62,13 +64,17 @@ class Conductor:
         shell.answer("start", self._start)
         shell.answer("pause", self._pause)
         shell.answer("dump", lambda _message: {"cores": self.timebase.rows()})
-        shell.answer("collect", lambda _message: {"statistics": self.statistics()})
+        shell.answer("collect", self._collect)
         shell.statistics = self.statistics
         shell.clock = lambda: (self.timebase.virtual_time_ps, 0, 0)
 
     def statistics(self) -> dict[str, int]:
         """Turns, interrupts and forwarded device accesses."""
         return {**self.timebase.statistics(), "machine.device_accesses": self.accesses}
+
+    def _collect(self, _message: dict) -> dict:
+        times = self.turn_times.statistics("host.turn_ns")  # sorts: not for each telemetry
+        return {"statistics": {**self.statistics(), **times}}
 
     def serve(self) -> None:
         """The whole life: gather the nodes, conduct, tell the end."""
@@ -109,9 +115,12 @@ class Conductor:
             turn = self.timebase.next_turn()
             if isinstance(turn, End):
                 return turn
+            granted_s = time.perf_counter()
             if not self.router.send(turn.node, turn.message()):
                 raise MachineError(f"node {turn.node!r} does not take turn {turn.sequence}")
             self._await_turned(turn)
+            if turn.until_ps != EXTENDED:
+                self.turn_times.add(time.perf_counter() - granted_s)
 
     def _await_turned(self, turn: Turn) -> None:
         progress_s = time.monotonic()

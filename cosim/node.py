@@ -12,6 +12,7 @@ from typing import Any
 
 import cosim.isa
 from cosim.core import Core
+from cosim.durations import Durations
 from cosim.errors import MachineError
 from cosim.kernel.kernel import Kernel, load_services
 from cosim.process import Shell
@@ -105,6 +106,7 @@ class Node:
         self.turn: dict[str, Any] = {}
         self.now_ps = dict.fromkeys(self.indices, 0)
         self._alive_at_s = self._turn_began_s = self.turn_seconds = 0.0
+        self.turn_times = Durations()  # of bounded turns, without the messages
         shell.watch(self.turns)
         shell.answer("load", self._load)
         shell.answer("collect", self._collect)
@@ -164,11 +166,15 @@ class Node:
     def _run_turn(self, message: dict) -> None:
         self.turn = message
         self._alive_at_s = self._turn_began_s = time.monotonic()
+        waited_s = self._waiting_seconds()
         core = message["core"]
         result = self.kernel.turn(
             core, message["until_ps"], message["contended"], message["interrupts"], self.poll
         )
-        self.turn_seconds += time.monotonic() - self._turn_began_s
+        seconds = time.monotonic() - self._turn_began_s
+        self.turn_seconds += seconds
+        if message["until_ps"] >= 0:
+            self.turn_times.add(seconds - (self._waiting_seconds() - waited_s))
         self.turn = {}
         self.shell.doing = "waiting for a turn"
         self.now_ps[core] = result["now_ps"]
@@ -210,11 +216,14 @@ class Node:
     def statistics(self) -> dict[str, int]:
         """The kernel's counters, and where this process's host time went, in us."""
         engine = sum(core.engine_seconds for core in self.cores)
-        waiting = sum(core.writer.waiting_seconds for core in self.cores)
+        waiting = self._waiting_seconds()
         python = max(0.0, self.turn_seconds - engine - waiting)
         parts = {"engine": engine, "waiting": waiting, "kernel": python}
         times = {f"host.{self.shell.name}.{part}_us": int(s * 1e6) for part, s in parts.items()}
         return {**self.kernel.statistics(), **times}
+
+    def _waiting_seconds(self) -> float:
+        return sum(core.writer.waiting_seconds for core in self.cores)
 
     def _clock(self) -> tuple[int, int, int]:
         """(virtual time in ps, instructions, cycles) for displays; settling changes nothing that is
@@ -239,8 +248,9 @@ class Node:
         reports = self.kernel.dump()
         if (transcript := self.kernel.transcript()) is not None:
             reports["transcript"] = transcript
+        turns = self.turn_times.statistics(f"host.{self.shell.name}.turn_ns")
         return {
-            "statistics": self.statistics(),
+            "statistics": {**self.statistics(), **turns},
             "registers": self.kernel.register_words(),
             "reports": reports,
         }

@@ -116,6 +116,15 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}{place}"
 
 
+def private_kib() -> int:
+    """KiB of memory that this process shares with no other; 0 where Linux does not say."""
+    try:
+        lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+
+
 def nothing_measured() -> dict[str, int]:
     """Statistics of a component that has none."""
     return {}
@@ -148,6 +157,7 @@ class Shell:
         self.clock: Callable[[], tuple[int, int, int]] = no_clock
         self._answers: dict[str, Callable[[dict], dict | None]] = {}
         self._publisher: Publisher | None = None
+        self._boot_cpu_s = 0.0  # processor time of this process until it was ready
         self._progress_at_s = 0.0
         self._polled_at_s = 0.0
         self._poller = Poller()
@@ -196,6 +206,7 @@ class Shell:
     ) -> None:
         """Say that this component has built its part, with what others need of it."""
         self.phase, self.doing = "run", "waiting for work"
+        self._boot_cpu_s = time.process_time()
         self.send(
             {
                 "kind": "ready",
@@ -267,21 +278,32 @@ class Shell:
             )
             return
         function = self._answers.get(kind)
+        if kind == "collect":
+            used = self._resources()  # before the work of collecting
+            fields = function(message) if function is not None else None
+            self._collected(fields or {}, used)
+            return
         if function is None:
-            if kind == "collect":
-                self._collected({})
-            else:
-                self.control.refuse(f"{kind}: {self.role} {self.name!r} does not support it")
+            self.control.refuse(f"{kind}: {self.role} {self.name!r} does not support it")
             return
         fields = function(message)
-        if kind == "collect":
-            self._collected(fields or {})
-        elif fields is not None:
+        if fields is not None:
             self.send({"kind": control_protocol.PROTOCOL.messages[kind].answer, **fields})
 
-    def _collected(self, fields: dict) -> None:
+    def _resources(self) -> dict[str, int]:
+        """Processor time since this process was ready, and the memory that is its own alone."""
+        cpu_s = time.process_time() - self._boot_cpu_s
+        return {
+            f"host.{self.name}.cpu_us": int(cpu_s * 1e6),
+            f"host.{self.name}.memory_kib": private_kib(),
+        }
+
+    def _collected(self, fields: dict, used: dict[str, int]) -> None:
         self.phase = "collect"
-        self.send({"kind": "collected", "statistics": {}, "registers": [], "reports": {}, **fields})
+        empty = {"statistics": {}, "registers": [], "reports": {}}
+        message: dict = {"kind": "collected", **empty, **fields}
+        message["statistics"] = {**message["statistics"], **used}
+        self.send(message)
 
     def _publish(self) -> None:
         now_s = time.monotonic()

@@ -98,6 +98,7 @@ PRIVATE_NUMBERS = dict(
             "ipi_wait",
             "migrate_call",
             "migrate_return",
+            "node_cores",
         ),
         0x5354001,
     )

@@ -81,6 +81,10 @@ TABLE = (
     Row("host.<node>.engine_us", "us", "host time in the engine; references priced at once included"),
     Row("host.<node>.kernel_us", "us", "host time in the kernel's Python"),
     Row("host.<node>.waiting_us", "us", "host time spent waiting for the memory system"),
+    Row("host.turn_ns.*", "ns", "host time of a bounded turn, from grant to answer, by percentile"),
+    Row("host.<node>.turn_ns.*", "ns", "of that in the node: kernel and engine, by percentile"),
+    Row("host.*.cpu_us", "us", "processor time of the process since it was ready"),
+    Row("host.*.memory_kib", "KiB", "of host memory that the process shares with no other"),
     Row("host.mips", "instruction/us", "simulated user and kernel instructions per host microsecond"),
 )
 # fmt: on

@@ -49,6 +49,7 @@ COSTS: dict[str, Cost] = {
     # tasks
     "context_switch":    Cost(300, ESTIMATE, "save one thread, restore another"),
     "scheduler_pick":    Cost(80,  ESTIMATE, "choose the next thread of a core"),
+    "scheduler_place":   Cost(40,  ESTIMATE, "compare cores for a thread, where there are several"),
     "scheduler_enqueue": Cost(60,  ESTIMATE, "make a thread runnable or put it to sleep"),
     "task_create":       Cost(3000, ESTIMATE, "clone: copy and register a task"),
     "task_exit":         Cost(2000, ESTIMATE, "take a task apart"),

@@ -115,6 +115,10 @@ class Services:
             }
         ]
 
+    def first_processor(self, _kernel: "Kernel") -> int:
+        """The number of this node's first core among those of `processors`."""
+        return 0
+
     def statistics(self, _kernel: "Kernel") -> dict[str, int]:
         """Counters of the design, by name below the node's."""
         return {}
@@ -195,10 +199,12 @@ class Kernel:
         slice_ps = int(settings["kernel.slice_ns"]) * PS_PER_NS
         self.scheduler = self.services.scheduler(
             self.memory,
+            self.frames,
             self.tasks,
             cores,
             cycles_of_ps(slice_ps, self.frequency_hz),
             self.send_interrupt,
+            self.services.first_processor(self),
         )
         self.futexes = self.services.futexes(
             self.memory, self.frames, self.node_index, self.wake_task
@@ -290,6 +296,7 @@ class Kernel:
         core = lane.core
         while True:
             self._handle_due(lane)
+            self.scheduler.evict(lane)
             if self.sends or self.acknowledges:
                 return  # what leaves this core may be due elsewhere before the limit
             thread = self.scheduler.pick(lane)

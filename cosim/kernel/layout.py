@@ -144,6 +144,7 @@ DIRECTORY = Structure("DIRECTORY", 256, "root of what a node's kernel shares, at
     Field("kernel_frames",176, 8, "frames it took for structures and tables, less those freed"),
     Field("returned_lock",192, 8, "spinlock over the list of returned frames"),
     Field("returned",    200, 8, "first frame that another kernel gave back; its first word: next"),
+    Field("run_queues",  208, 8, "RUN_QUEUE records, one per core, where there are several"),
 ))
 
 BLOCK = Structure("BLOCK", 64, "unit in which memory moves between kernels", (

@@ -98,11 +98,12 @@ class Processes:
         """A thread that is not yet running; `like` gives the signal mask."""
         kernel = self._kernel
         number = kernel.tasks.next_id() if tid is None else tid
-        lane = kernel.scheduler.emptiest()
+        lane = kernel.scheduler.emptiest(like.affinity if like is not None else 0)
         thread = kernel.tasks.add(process, lane, number, process.space.address)
         if like is not None:
             thread.mask = like.mask
             thread.name = like.name
+            kernel.tasks.set_affinity(thread, like.affinity)
         return thread
 
     def make_child(self, parent: Process) -> Process:

@@ -16,7 +16,7 @@ class Counters(Protocol):
 
 @dataclass
 class Region:
-    """One region: where and when it began and ended, and what its core did meanwhile.
+    """One region: where and when it began and ended, and what the core it began on did meanwhile.
 
     Times in ps; counts are differences of the core's own counters; end_ps is -1 while it is open.
     statistics: differences of all counters of the machine, by name; one that is not named did not
@@ -62,7 +62,7 @@ class Regions:
         region, before = self._open.pop((thread.tid, label), (None, None))
         if region is None:
             return
-        core = thread.lane.core
+        core = kernel.scheduler.by_core[region.core].core
         region.end_ps = kernel.clock.now_ps()
         region.instructions_user = core.engine.instructions - region.instructions_user
         region.instructions_kernel = core.instructions_kernel - region.instructions_kernel

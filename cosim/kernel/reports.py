@@ -20,6 +20,8 @@ def statistics(kernel) -> dict[str, int]:
     }
     found |= {f"{name}.faults.{kind}": count for kind, count in kernel.fault_counts.items()}
     found[f"{name}.context_switches"] = kernel.scheduler.context_switches
+    if len(kernel.cores) > 1:
+        found[f"{name}.thread_moves"] = kernel.scheduler.moves
     found[f"{name}.signals"] = kernel.signals.delivered
     found[f"{name}.frames.used"] = kernel.frames.used
     found[f"{name}.frames.total"] = kernel.frames.total

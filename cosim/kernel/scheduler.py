@@ -3,8 +3,14 @@ somebody waits.
 
 A thread belongs to one core.  Waking a thread of another core is an interprocessor interrupt whose
 payload is the thread id: it enters that core's queue when the interrupt arrives there, so no core
-ever sees a wake from its future. Several cores share no queue; a new thread goes to the core with
-the fewest threads.
+ever sees a wake from its future.
+
+Cores of a node share no queue.  Threads find a core by three rules, among those that their affinity
+allows, by what the RUN_QUEUE lines say:
+- a new thread goes to the core with the least to run;
+- a thread that wakes stays on its core, unless that is busy and another one idle;
+- when a slice ends, the thread that has waited longest goes to an idle core, if there is one.
+A thread never leaves its node here: only migrate_call does that.
 """
 
 from collections import deque
@@ -12,6 +18,7 @@ from collections.abc import Sequence
 
 from cosim.broker import Function
 from cosim.kernel.clock import TimerQueue
+from cosim.kernel.run_queues import RunQueues
 from cosim.kernel.task import TaskState, Thread
 from cosim.kernel.waiting import Cause, Wait
 from cosim.units import PAGE_SHIFT
@@ -48,31 +55,138 @@ class Scheduler:
     """Queues, sleeping and waking for the cores of one node.
 
     slice_cycles: time slice.  send: kernel's send_interrupt(target core, function, payload).
+    first_processor: number of the node's first core as programs count them.
     """
 
-    def __init__(self, memory, tasks, cores: list, slice_cycles: int, send) -> None:
+    def __init__(
+        self, memory, frames, tasks, cores: list, slice_cycles: int, send, first_processor: int = 0
+    ) -> None:
         self._memory = memory
         self._tasks = tasks
         self._send = send
+        self.first_processor = first_processor
         self.slice_cycles = slice_cycles
         self.lanes = [Lane(core) for core in cores]
         self.by_core = {lane.core.index: lane for lane in self.lanes}
-        self.context_switches = 0
+        self.context_switches = self.moves = 0
+        several = len(cores) > 1
+        self._queues = RunQueues(memory, frames, self.by_core) if several else None
 
-    def emptiest(self) -> Lane:
-        """The core with the fewest threads; the first of equal ones."""
-        return min(self.lanes, key=lambda lane: lane.threads)
+    # --- which core ---
+
+    def allowed(self, affinity: int) -> list[Lane]:
+        """The cores of this node in a set of processors; all, when it names none of them."""
+        mask = affinity >> self.first_processor
+        return [lane for i, lane in enumerate(self.lanes) if mask >> i & 1] or self.lanes
+
+    def emptiest(self, affinity: int = 0) -> Lane:
+        """The core with the least to run; of equal ones, with the fewest threads; the first."""
+        lanes = self.allowed(affinity)
+        if self._queues is None or len(lanes) == 1:
+            return lanes[0]
+        return min(lanes, key=lambda lane: (self._runnable(lane), lane.threads))
+
+    def _runnable(self, lane: Lane) -> int:
+        assert self._queues is not None
+        return self._queues.runnable(lane.core.index)
+
+    def _count(self, lane: Lane, change: int) -> None:
+        if self._queues is not None:
+            self._queues.count(lane.core.index, change)
+
+    def _place(self, thread: Thread) -> None:
+        """Choose the core on which a thread that waited goes on."""
+        if self._queues is None:
+            return
+        lanes, own = self.allowed(thread.affinity), thread.lane
+        if own not in lanes:
+            self._move(thread, self.emptiest(thread.affinity))
+            return
+        if len(lanes) == 1:
+            return
+        self._memory.charge("scheduler_place")
+        if self._runnable(own):
+            idle = (lane for lane in lanes if lane is not own and not self._runnable(lane))
+            self._move(thread, next(idle, own))
+
+    def _move(self, thread: Thread, lane: Lane) -> None:
+        """A thread that is in no queue belongs to another core from now on."""
+        before = thread.lane
+        if lane is before:
+            return
+        if before.loaded is thread:
+            self.unload(before)
+        before.threads -= 1
+        lane.threads += 1
+        thread.lane = lane
+        self._tasks.runs_on(thread, lane.core.index)
+        self.moves += 1
+
+    def take_to(self, thread: Thread, lane: Lane) -> None:
+        """A thread that came to this node while its part here waited belongs to the core it came
+        to.
+        """
+        if thread.state is TaskState.WAITING and self._queues is not None:
+            self._move(thread, lane)
+
+    def restrict(self, thread: Thread, affinity: int) -> None:
+        """A thread may use only these processors; one that is on another leaves it."""
+        self._tasks.set_affinity(thread, affinity)
+        lane = thread.lane
+        if self._queues is None or lane in self.allowed(affinity):
+            return
+        if thread in lane.queue:
+            lane.queue.remove(thread)
+            self._leave_for_another(thread)
+        elif lane.current is thread and lane.core is not self._memory.core:
+            self._send(lane.core.index, Function.RESCHEDULE, 0)  # it sees to that: evict
+
+    def evict(self, lane: Lane) -> None:
+        """The current thread leaves a core that it may not use any more."""
+        thread = lane.current
+        if thread is not None and thread.affinity and lane not in self.allowed(thread.affinity):
+            self._leave_core(thread)
+            self._leave_for_another(thread)
+
+    def _leave_for_another(self, thread: Thread) -> None:
+        """A runnable thread that is in no queue any more goes where _place says."""
+        self._count(thread.lane, -1)
+        self._make_runnable(thread)
+
+    def _shed(self, lane: Lane) -> None:
+        """Give the thread that has waited longest to an idle core."""
+        if self._queues is None:
+            return
+        self._memory.charge("scheduler_place")
+        idle = [other for other in self.lanes if other is not lane and not self._runnable(other)]
+        for thread in tuple(lane.queue)[:-1]:  # the last one has just had the core
+            target = next((t for t in self.allowed(thread.affinity) if t in idle), None)
+            if target is not None:
+                lane.queue.remove(thread)
+                self._count(lane, -1)
+                self._move(thread, target)
+                self._start(thread)
+                return
+
+    # --- becoming runnable ---
 
     def admit(self, thread: Thread) -> None:
         """A new thread, ready to run on its core."""
         thread.lane.threads += 1
         if self._memory.core is None:  # loaded before the machine started
+            self._count(thread.lane, 1)
             thread.lane.queue.append(thread)
         else:
             self._make_runnable(thread)
 
     def _make_runnable(self, thread: Thread) -> None:
         self._memory.charge("scheduler_enqueue")
+        self._place(thread)
+        self._start(thread)
+
+    def _start(self, thread: Thread) -> None:
+        """Into the queue of its core, or on the way to it."""
+        self._count(thread.lane, 1)
         if thread.lane.core is self._memory.core:
             self._tasks.set_state(thread, TaskState.RUNNABLE)
             self.enqueue(thread)
@@ -92,14 +206,21 @@ class Scheduler:
     def arrive(self, tid: int) -> None:
         """A RESCHEDULE interrupt for thread `tid` reached this core."""
         thread = self._tasks.by_tid.get(tid)
-        if thread is not None and thread.state is TaskState.WAKING:
-            self._tasks.set_state(thread, TaskState.RUNNABLE)
-            self.enqueue(thread)
+        if thread is None or thread.state is not TaskState.WAKING:
+            return
+        if thread.lane.core is not self._memory.core:
+            return  # an interrupt that was on its way before the thread went to another core
+        if thread.lane not in self.allowed(thread.affinity):
+            self._leave_for_another(thread)
+            return
+        self._tasks.set_state(thread, TaskState.RUNNABLE)
+        self.enqueue(thread)
 
     def sleep(self, thread: Thread, wait: Wait) -> None:
         """The current thread gives up its core until `wait` ends."""
         self._memory.charge("scheduler_enqueue")
         thread.wait = wait
+        self._count(thread.lane, -1)
         self._tasks.set_state(thread, TaskState.WAITING)
         if wait.deadline_ps is not None:
             self._memory.charge("timer_operation")
@@ -139,6 +260,7 @@ class Scheduler:
             self._memory.charge("scheduler_enqueue")
             self._leave_core(thread)
             lane.queue.append(thread)
+            self._shed(lane)
 
     def _leave_core(self, thread: Thread) -> None:
         lane = thread.lane
@@ -168,6 +290,8 @@ class Scheduler:
         if thread.state is TaskState.WAITING:
             assert thread.wait is not None
             thread.wait.leave()
+        elif thread.alive:
+            self._count(lane, -1)
         lane.timers.cancel(thread.timer)
         thread.timer = None
         if thread in lane.queue:

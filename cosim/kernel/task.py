@@ -38,6 +38,7 @@ TASK = Structure("TASK", 192, "task descriptor: one per thread, in a list per no
     Field("futex_bitset",   88, 4, "bits of the wake calls it answers to"),
     Field("futex_waiting",  92, 4, "1 while it is in a bucket"),
     Field("futex_bucket",   96, 8, "that bucket"),
+    Field("affinity",      104, 8, "processors it may use, a bit each as programs count them; 0: all"),
 ))
 # fmt: on
 
@@ -54,6 +55,9 @@ class TaskState(IntEnum):
 STATE = TASK.offset("state")
 EXIT_CODE = TASK.offset("exit_code")
 CLEAR_CHILD_TID = TASK.offset("clear_child_tid")
+NODE = TASK.offset("node")
+CORE = TASK.offset("core")
+AFFINITY = TASK.offset("affinity")
 TASKS = DIRECTORY.offset("tasks")
 NEXT = TASK.offset("next")
 PREVIOUS = TASK.offset("previous")
@@ -122,6 +126,7 @@ class Thread:
     wake_cause: Cause | None = None
     timer: Any = None  # clock.Timer that ends the wait
     cpu_cycles: int = 0
+    affinity: int = 0  # as in its TASK when it came here
     call: tuple[int, int] = (0, 0)  # number and first argument of the system call that is under way
     interrupted: bool | None = None  # a signal ended that call; True: it may be restarted
     fault_detail: str = ""  # what the engine said of the last exception
@@ -204,6 +209,21 @@ class TaskTable:
         """Change a thread's state, here and in its record."""
         thread.state = state
         self._memory.store(thread.descriptor + STATE, state, 4)
+
+    def runs_on(self, thread: Thread, core: int) -> None:
+        """A thread belongs to another core of this node; its record says so unless it is away."""
+        if self._memory.load(thread.descriptor + NODE, 4) == self._node:
+            self._memory.store(thread.descriptor + CORE, core, 4)
+
+    def set_affinity(self, thread: Thread, affinity: int) -> None:
+        """Change which processors a thread may use, here and in its record."""
+        if affinity != thread.affinity:
+            thread.affinity = affinity
+            self._memory.store(thread.descriptor + AFFINITY, affinity)
+
+    def refresh_affinity(self, thread: Thread) -> None:
+        """A thread came to this node: what other kernels were told of it counts here too."""
+        thread.affinity = self._memory.load(thread.descriptor + AFFINITY)
 
     def records(self) -> Iterator[dict[str, int]]:
         """Every TASK record of this node, decoded, without charge: for dumps and tests."""

@@ -116,8 +116,8 @@ class Machine:
             self._turn(index)
         return self.kernel.exited
 
-    def _next(self) -> int | None:
-        """The core whose next action is the earliest."""
+    def _times(self) -> dict[int, int]:
+        """When each core that can do anything does something next."""
         times = {}
         for index, (now_ps, state, wake_ps) in self._states.items():
             waiting = [row["at_ps"] for row in self._interrupts[index]]
@@ -125,15 +125,17 @@ class Machine:
                 times[index] = now_ps
             elif wake_ps >= 0 or waiting:
                 times[index] = min([*waiting, *([wake_ps] if wake_ps >= 0 else [])])
+        return times
+
+    def _next(self) -> int | None:
+        """The core whose next action is the earliest."""
+        times = self._times()
         return min(times, key=lambda index: (times[index], index)) if times else None
 
     def _turn(self, index: int) -> None:
-        alone = len(self.cores) == 1
         now_ps = self._states[index][0]
-        others = [s for i, s in self._states.items() if i != index and s[1] == "runnable"]
-        until_ps = (
-            -1 if alone or not others else max(now_ps, min(s[0] for s in others)) + self.latency_ps
-        )
+        others = [at_ps for other, at_ps in self._times().items() if other != index]
+        until_ps = max(now_ps, min(others)) + self.latency_ps if others else -1
         rows, self._interrupts[index] = self._interrupts[index], []
         done = self.kernel.turn(index, until_ps, True, rows, lambda: None)
         self._states[index] = (done["now_ps"], done["state"], done["wake_ps"])

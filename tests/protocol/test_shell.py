@@ -62,11 +62,17 @@ def test_dump_and_collect_are_answered_by_every_role(both):
     both.shell.doing = "nothing much"
     assert both.ask({"kind": "dump"}) == {
         "kind": "dumped", "phase": "start", "doing": "nothing much", "details": {}}  # fmt: skip
-    empty = {"kind": "collected", "statistics": {}, "registers": [], "reports": {}}
-    assert both.ask({"kind": "collect"}) == empty
+    empty = {"kind": "collected", "registers": [], "reports": {}}
+    found = both.ask({"kind": "collect"})
+    used = found.pop("statistics")
+    assert found == empty
+    assert sorted(used) == ["host.one.cpu_us", "host.one.memory_kib"]
+    assert used["host.one.cpu_us"] >= 0 and used["host.one.memory_kib"] > 1000
     both.shell.answer("collect", lambda _message: {"statistics": {"a": 1}})
     both.shell.answer("dump", lambda _message: {"waits": "for the end"})
-    assert both.ask({"kind": "collect"}) == {**empty, "statistics": {"a": 1}}
+    found = both.ask({"kind": "collect"})
+    assert {**found, "statistics": {}} == {**empty, "statistics": {}}
+    assert found["statistics"].keys() == {"a", *used} and found["statistics"]["a"] == 1
     assert both.ask({"kind": "dump"})["details"] == {"waits": "for the end"}
 
 

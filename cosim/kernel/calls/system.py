@@ -115,6 +115,11 @@ def node_available(kernel, _thread, node: int) -> int:
     return int(any(row["index"] == signed(node) for row in kernel.node_rows))
 
 
+def node_cores(kernel, _thread, node: int) -> int:
+    """Our own: cores of the node with this index, 0 when there is none."""
+    return sum(row["cores"] for row in kernel.node_rows if row["index"] == signed(node))
+
+
 def region_begin(kernel, thread, label: int) -> int:
     """Our own: what is timed starts here.  label: a number for the report."""
     kernel.regions.begin(kernel, thread, label & 0xFFFF_FFFF)
@@ -182,6 +187,7 @@ CALLS = {
     "migrate_return": Call(absent, 0),
     "current_node": Call(current_node, 0),
     "node_available": Call(node_available, 1),
+    "node_cores": Call(node_cores, 1),
     "region_begin": Call(region_begin, 1),
     "region_end": Call(region_end, 1),
     "ipi_send": Call(ipi_send, 2),

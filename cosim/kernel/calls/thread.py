@@ -237,26 +237,38 @@ def sched_yield(kernel, thread) -> int:
 
 
 def sched_getaffinity(kernel, thread, tid: int, size: int, buffer: int) -> int:
-    """sched_getaffinity(2): every core that programs see."""
-    if tid and tid not in kernel.tasks.by_tid:
-        raise KernelError(Errno.ESRCH, f"thread {tid}")
+    """sched_getaffinity(2)."""
+    target = _thread_of(kernel, thread, tid)
     cores = _cores_seen(kernel)
     length = max(8, -(-cores // 64) * 8)
     if size < length or size % 8:
         raise KernelError(Errno.EINVAL, f"processor set of {size} bytes")
-    mask = (1 << cores) - 1
+    mask = target.affinity or (1 << cores) - 1
     thread.process.space.write(buffer, mask.to_bytes(length, "little"))
     return length
 
 
 def sched_setaffinity(kernel, thread, tid: int, size: int, buffer: int) -> int:
-    """sched_setaffinity(2): checked, but threads stay where they are."""
-    if tid and tid not in kernel.tasks.by_tid:
-        raise KernelError(Errno.ESRCH, f"thread {tid}")
+    """sched_setaffinity(2).  Cores of other nodes in the set count when the thread gets there:
+    only migrate_call changes the node.
+    """
+    target = _thread_of(kernel, thread, tid)
     mask = int.from_bytes(thread.process.space.read(buffer, min(size, 128)), "little")
-    if not mask & (1 << _cores_seen(kernel)) - 1:
-        raise KernelError(Errno.EINVAL, "no core of this machine in the set")
+    everything = (1 << _cores_seen(kernel)) - 1
+    mask &= everything
+    here = (1 << len(kernel.cores)) - 1 << kernel.scheduler.first_processor
+    if not mask & here:
+        raise KernelError(Errno.EINVAL, "no core of this node in the set")
+    kernel.scheduler.restrict(target, 0 if mask == everything else mask)
     return 0
+
+
+def _thread_of(kernel, thread, tid: int):
+    """The thread that a call names, 0 for the caller.  KernelError(ESRCH) when there is none."""
+    target = kernel.tasks.by_tid.get(tid) if tid else thread
+    if target is None:
+        raise KernelError(Errno.ESRCH, f"thread {tid}")
+    return target
 
 
 def _cores_seen(kernel) -> int:

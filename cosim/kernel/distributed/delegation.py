@@ -44,7 +44,8 @@ LOCAL = frozenset((
     "sched_yield", "sched_getaffinity", "sched_setaffinity", "getcpu", "sched_getscheduler",
     "sched_setscheduler", "sched_getparam", "sched_setparam", "sched_get_priority_max",
     "sched_get_priority_min", "getpriority", "setpriority", "getpid", "gettid", "uname", "sysinfo",
-    "arch_prctl", "current_node", "node_available", "region_begin", "region_end",
+    "arch_prctl", "current_node", "node_available", "node_cores",
+    "region_begin", "region_end",
     "ipi_send", "ipi_wait", "migrate_call", "migrate_return",
 ))  # fmt: skip
 RESULTS = {

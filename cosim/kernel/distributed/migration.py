@@ -142,6 +142,8 @@ class Migrations(ABC):
         thread = kernel.tasks.by_tid.get(move.tid)
         if thread is None:
             thread = kernel.processes.take_in(move.pid, move.tid, move.task, lane)
+        kernel.scheduler.take_to(thread, lane)
+        self._refresh(thread)
         self.received += 1
         thread.inbox.append(lambda: self._enter(thread, record, move))
         kernel.scheduler.wake(thread, Cause.EVENT)
@@ -151,8 +153,14 @@ class Migrations(ABC):
         kernel = self._kernel
         thread = kernel.tasks.by_tid.get(tid)
         if thread is not None:
+            self._refresh(thread)
             thread.inbox.append(lambda: self._go_on(thread, result, mask))
             kernel.scheduler.wake(thread, Cause.EVENT)
+
+    def _refresh(self, thread: Thread) -> None:
+        """What the thread asked for elsewhere decides which core it gets here."""
+        if any(row["cores"] > 1 for row in self._kernel.node_rows):
+            self._kernel.tasks.refresh_affinity(thread)
 
     def _go_on(self, thread: Thread, result: int, mask: int) -> int:
         self.runs_here(thread)

@@ -153,7 +153,9 @@ class DistributedProcesses(Processes):
         registers but for `changes`.
         """
         kernel = self._kernel
-        thread = self._adopt(process, tid, task, kernel.scheduler.emptiest())
+        lane = kernel.scheduler.emptiest(like.affinity)
+        thread = self._adopt(process, tid, task, lane)
+        kernel.tasks.set_affinity(thread, like.affinity)
         thread.context = child_context(like.lane.core.engine, changes)
         thread.mask = thread.mask_at_home = like.mask
         self.count_thread(process.space, kernel.node_index, 1)

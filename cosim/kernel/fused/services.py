@@ -119,6 +119,10 @@ class FusedServices(Services):
         """See Services.processors."""
         return kernel.namespaces.processors()
 
+    def first_processor(self, kernel: Kernel) -> int:
+        """See Services.first_processor: programs count the cores of the whole machine."""
+        return kernel.cores[0].index
+
     def turn_begins(self, kernel: Kernel, lane) -> None:
         """See Services.turn_begins."""
         kernel.messages.start_polling(lane)

@@ -19,6 +19,7 @@ enum stramash_call {
     STRAMASH_IPI_WAIT = 0x5354006,
     STRAMASH_MIGRATE_CALL = 0x5354007,
     STRAMASH_MIGRATE_RETURN = 0x5354008,
+    STRAMASH_NODE_CORES = 0x5354009,
 };
 
 /* Number of the node that runs this thread, in machine order (x86 0, arm 1 in the pair); -1: not on Stramash. */
@@ -31,6 +32,14 @@ static inline int current_node(void)
 static inline int node_available(int node)
 {
     return syscall(STRAMASH_NODE_AVAILABLE, node) == 1;
+}
+
+/* Cores of a node, 0 when the machine has no node of this number. */
+static inline int node_cores(int node)
+{
+    long cores = syscall(STRAMASH_NODE_CORES, node);
+
+    return cores < 0 ? 0 : (int)cores;
 }
 
 /* A timed part of the program, with a number of its own; the manifest lists when it ran and what it took. */

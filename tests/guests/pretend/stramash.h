@@ -29,6 +29,11 @@ static inline int node_available(int node)
     return node >= 0 && node < NODES;
 }
 
+static inline int node_cores(int node)
+{
+    return node_available(node) ? 2 : 0;
+}
+
 static inline void region_begin(unsigned region)
 {
     (void)region;
