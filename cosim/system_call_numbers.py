@@ -30,8 +30,11 @@ def numbered(runs: tuple[tuple[int, str], ...]) -> dict[int, str]:
 
 
 # What AArch64 has; numbers between the runs are unused or an ISA's own.
-GENERIC = numbered((
-    (0, """
+GENERIC = numbered(
+    (
+        (
+            0,
+            """
 io_setup io_destroy io_submit io_cancel io_getevents setxattr lsetxattr fsetxattr getxattr
 lgetxattr fgetxattr listxattr llistxattr flistxattr removexattr lremovexattr fremovexattr getcwd
 lookup_dcookie eventfd2 epoll_create1 epoll_ctl epoll_pwait dup dup3 fcntl inotify_init1
@@ -59,15 +62,21 @@ readahead brk munmap mremap add_key request_key keyctl clone execve mmap fadvise
 swapoff mprotect msync mlock munlock mlockall munlockall mincore madvise remap_file_pages mbind
 get_mempolicy set_mempolicy migrate_pages move_pages rt_tgsigqueueinfo perf_event_open accept4
 recvmmsg
-"""),
-    (260, """
+""",
+        ),
+        (
+            260,
+            """
 wait4 prlimit64 fanotify_init fanotify_mark name_to_handle_at open_by_handle_at clock_adjtime
 syncfs setns sendmmsg process_vm_readv process_vm_writev kcmp finit_module sched_setattr
 sched_getattr renameat2 seccomp getrandom memfd_create bpf execveat userfaultfd membarrier
 mlock2 copy_file_range preadv2 pwritev2 pkey_mprotect pkey_alloc pkey_free statx io_pgetevents
 rseq kexec_file_load
-"""),
-    (424, """
+""",
+        ),
+        (
+            424,
+            """
 pidfd_send_signal io_uring_setup io_uring_enter io_uring_register open_tree move_mount fsopen
 fsconfig fsmount fspick pidfd_open clone3 close_range openat2 pidfd_getfd faccessat2
 process_madvise epoll_pwait2 mount_setattr quotactl_fd landlock_create_ruleset landlock_add_rule
@@ -75,5 +84,7 @@ landlock_restrict_self memfd_secret process_mrelease futex_waitv set_mempolicy_h
 cachestat fchmodat2 map_shadow_stack futex_wake futex_wait futex_requeue statmount listmount
 lsm_get_self_attr lsm_set_self_attr lsm_list_modules mseal setxattrat getxattrat listxattrat
 removexattrat open_tree_attr file_getattr file_setattr listns rseq_slice_yield
-"""),
-))
+""",
+        ),
+    )
+)

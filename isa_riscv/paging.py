@@ -25,7 +25,7 @@ def _layout(name: str, low: int, meaning: str) -> BitLayout:
         F("execute",         3,  1, "X"),
         F("user",            4,  1, "U: 1: user code may access the page; zero in tables"),
         F("global_page",     5,  1, "G: in all address spaces"),
-        F("accessed",        6,  1, "A: 0 faults; written as 1 by the kernels here; zero in tables"),
+        F("accessed",        6,  1, "A: 0 faults; written as 1 by the kernels here"),
         F("dirty",           7,  1, "D: 0: a store faults; zero in tables"),
         F("software",        8,  2, "RSW: for the operating system"),
         *hole,
