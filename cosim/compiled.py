@@ -1,9 +1,9 @@
 """How hot code is compiled: the @kernel decorator, its cache folder, and the few machine operations
 numba lacks.
 
-The cache folder is named by a digest of the sources that are compiled: with `cache=True` numba watches only a
-function's own file, so a constant changed in another module would otherwise leave the old value in
-use.
+The cache folder is named by a digest of the sources that are compiled: with `cache=True` numba
+watches only a function's own file, so a constant changed in another module would otherwise leave
+the old value in use.
 """
 
 import hashlib

@@ -7,7 +7,6 @@ aligned.
 from cosim.presets import Processor
 from cosim.units import MiB
 
-# fmt: off
 # The Cortex-A72 has no L3: its l3 price (the E5's) counts only where all nodes share one L3.
 PROCESSORS = (
     #         preset         l1  l2  l3 mem  remote L3 bytes clock          source

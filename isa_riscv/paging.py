@@ -37,7 +37,7 @@ def _layout(name: str, low: int, meaning: str) -> BitLayout:
 
 
 POINTER = {"read": 0, "write": 0, "execute": 0}
-TABLE_RIGHTS = {  # tables grant everything
+TABLE_RIGHTS: dict[Protection, dict[str, int]] = {  # tables grant everything
     Protection.READ: {},
     Protection.WRITE: {},
     Protection.EXECUTE: {},

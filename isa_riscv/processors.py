@@ -3,15 +3,14 @@
 Costs are cycles of the core that pays.  Not formatted automatically, so that the columns stay
 aligned.
 
-The paper has no RISC-V.  The core is SiFive's P550 as in ESWIN's EIC7700X: 1.4 GHz, 4 MiB of L3; the
-latencies of its caches are estimates after published measurements of that chip.  Memory and remote
-memory cost what the paper's other processor beside the Xeon pays.
+The paper has no RISC-V.  The core is SiFive's P550 as in ESWIN's EIC7700X: 1.4 GHz, 4 MiB of L3.
+The latencies of its caches are estimates.  Memory and remote memory cost what the paper's other
+processor beside the Xeon pays.
 """
 
 from cosim.presets import Processor
 from cosim.units import MiB
 
-# fmt: off
 PROCESSORS = (
     #         preset         l1  l2  l3 mem  remote L3 bytes clock          source
     Processor("paper",       3, 13, 38, 300, 620, 4 * MiB, 1_400_000_000, "estimate: SiFive P550; memory: paper, ThunderX2"),

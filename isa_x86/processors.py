@@ -7,7 +7,6 @@ aligned.
 from cosim.presets import Processor
 from cosim.units import MiB
 
-# fmt: off
 PROCESSORS = (
     #         preset         l1  l2  l3 mem  remote L3 bytes clock          source
     Processor("paper",       4, 14, 50, 300, 640, 4 * MiB, 2_100_000_000, "paper, Tables 1, 2: Xeon Gold"),

@@ -5,8 +5,8 @@ of an atomic, 3 fetch) and `paddr` (bytes).  Each access touches the one line of
 it also has `served_by` (0 L1, 1 L2, 2 L3, 3 upgrade, 4 another core below the same L3, 5 memory),
 ours is compared with it.
 
-Without a machine file every core of the trace is a node of its own, with the instruction sets of the
-default machine in turn.
+Without a machine file every core of the trace is a node of its own, with the instruction sets of
+the default machine in turn.
 """
 
 from collections.abc import Mapping, Sequence

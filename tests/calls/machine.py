@@ -167,7 +167,8 @@ def compiled(source: str, isa: str, *flags: str) -> Path:
     text.write_text(source)
     target = compiler_cache() / f"program{number}.{isa}"
     command = [
-        sys.executable, "-m", "ziglang", "cc", "-target", isas.find(isa).linker.TARGET, "-static", "-O2", *flags,
+        sys.executable, "-m", "ziglang", "cc", "-target", isas.find(isa).linker.TARGET,
+        "-static", "-O2", *flags,
         "-o", str(target), str(text),
     ]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True, timeout=120)
