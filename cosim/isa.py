@@ -27,22 +27,28 @@ BUNDLED = {"x86_64": "isa_x86:ISA", "aarch64": "isa_arm:ISA", "riscv64": "isa_ri
 class Isa:
     """One instruction set: its names and its mirrored modules.
 
-    name: the machine name Linux uses.  node_name: default node name.  elf_machine: pyelftools'
-    e_machine string.  package: the Python package that holds the modules.
+    name: the machine name Linux uses, or another for a variant.  node_name: how names of its nodes
+    begin.  elf_machine: pyelftools' e_machine string.  package: the Python package that holds the
+    modules.  variant: 0, or what tells it from others that run the same ELFs, up to 255.  base: the
+    package whose modules stand for those that `package` does not have.
     """
 
     name: str
     node_name: str
     elf_machine: str
     package: str
+    variant: int = 0
+    base: str = ""
 
     @property
     def machine(self) -> int:
-        """Its ELF machine number: what kernels call it in structures that they share."""
-        return ENUM_E_MACHINE[self.elf_machine]
+        """Its number in structures that kernels share: the ELF machine's, with the variant above
+        its 16 bits.
+        """
+        return ENUM_E_MACHINE[self.elf_machine] | self.variant << 16
 
     def _module(self, name: str) -> ModuleType:
-        return importlib.import_module(f"{self.package}.{name}")
+        return _module(self.package, self.base, name)
 
     @property
     def registers(self) -> ModuleType:
@@ -75,9 +81,21 @@ class Isa:
         return self._module("interrupts")
 
     @property
+    def processors(self) -> ModuleType:
+        """What its cores cost under the presets."""
+        return self._module("processors")
+
+    @property
     def linker(self) -> ModuleType:
         """How guests are compiled and linked."""
         return self._module("linker")
+
+
+@functools.cache  # asked for with every system call
+def _module(package: str, base: str, name: str) -> ModuleType:
+    if base and importlib.util.find_spec(f"{package}.{name}") is None:
+        package = base
+    return importlib.import_module(f"{package}.{name}")
 
 
 def known() -> dict[str, str]:
@@ -90,6 +108,12 @@ def known() -> dict[str, str]:
     }
     found = {entry.name: entry.value for entry in importlib.metadata.entry_points(group=GROUP)}
     return {**bundled, **found}
+
+
+def packages() -> list[str]:
+    """Every package whose tables an ISA that can be loaded uses, sorted."""
+    found = [find(name) for name in known()]
+    return sorted({isa.package for isa in found} | {isa.base for isa in found if isa.base})
 
 
 def find(name: str) -> Isa:
@@ -106,9 +130,9 @@ def find(name: str) -> Isa:
 
 @functools.cache  # asked for with every message and page table; looking packages up takes long
 def of_machine(machine: int) -> Isa:
-    """The ISA with this ELF machine number.  InputError when there is none."""
+    """The ISA that kernels call by this number.  InputError when there is none."""
     for name in known():
         isa = find(name)
         if isa.machine == machine:
             return isa
-    raise InputError(f"no instruction set here has ELF machine number {machine}")
+    raise InputError(f"no instruction set here has machine number {machine:#x}")

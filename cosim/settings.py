@@ -12,15 +12,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
+import cosim.isa
 from cosim.errors import InputError, suggest
 from cosim.kernel.costs import COSTS
-from cosim.presets import BY_NAME, DEFAULT_PRESET
+from cosim.presets import DEFAULT_PRESET, Processor
 from cosim.settings_table import TABLE, Setting, Value
 from cosim.units import LINE_BYTES, PAGE_BYTES, GiB, KiB, MiB
 
 LEVELS = ("l1i", "l1d", "l2", "l3")
 PRESET_COSTS = ("l1", "l2", "l3", "memory", "remote")
-ISA_WITHOUT_COLUMN = "other"
 
 
 SUFFIXES = {
@@ -157,11 +157,17 @@ def _unknown(name: str, known: Iterable[str]) -> str:
     return f"no setting is called {name!r}{hint or '; `stramash config` lists them all'}"
 
 
+def _processor(isa: str, preset: str) -> Processor:
+    """The ISA's processor under a preset; the default preset's, where it has none of its own."""
+    rows = {row.preset: row for row in cosim.isa.find(isa).processors.PROCESSORS}
+    return rows.get(preset) or rows[DEFAULT_PRESET]
+
+
 def _resolve_node(
     values: dict[str, Value], given: Mapping[str, Value], node: str, isa: str, preset: str
 ) -> None:
     """Fill in what is still open for one node: preset numbers, then the values for all nodes."""
-    numbers = BY_NAME.get((preset, isa)) or BY_NAME[preset, ISA_WITHOUT_COLUMN]
+    numbers = _processor(isa, preset)
     for cost in PRESET_COSTS:
         values.setdefault(f"cost.{node}.{cost}", getattr(numbers, cost))
     values.setdefault(f"cost.{node}.l3_transfer", values[f"cost.{node}.l3"])

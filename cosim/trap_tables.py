@@ -53,10 +53,13 @@ class AtomicForms:
 
     byte_classes: 256 classes for byte-coded ISAs (0 other, 1 prefix, 2 atomic), empty otherwise.
     word_patterns: (mask, value, is atomic) rows of 32-bit ISAs, first match decides.
+    class_byte: which byte of a word, 0 the lowest, tells most others apart: no row is tried when it
+    fits none.
     """
 
     byte_classes: bytes
     word_patterns: tuple[tuple[int, int, bool], ...]
+    class_byte: int = 3
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,11 @@ class UserEntry:
     code: machine code that ends in user mode right behind itself.
     registers: values to set before (None: the address right behind the code).
     model_registers: number -> value of registers that exist by number only.
+    hidden_words: (words, other words): what to change in the translator's state that no register
+    shows; the words of 8 bytes stand there once, one behind the other.  Done in user mode.
     """
 
     code: bytes
     registers: Mapping[str, int | None]
     model_registers: Mapping[int, int]
+    hidden_words: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = ()

@@ -16,3 +16,9 @@ CALL_RELOCATIONS = frozenset({282, 283})  # relocation types: JUMP26, CALL26
 # of its thread-local variables, which end at td.  Variables follow 16 bytes behind the
 # register, rounded up to their alignment of 64.
 THREAD_POINTER_OFFSET = (1, 64)
+# (path, old, new) in the copy of musl that such programs get: struct pthread in x86-64's layout
+# with variables below it, and no pointer to the kernel's own code, which some ISAs lack.
+MUSL_EDITS = (
+    ("arch/aarch64/pthread_arch.h", "#define TLS_ABOVE_TP\n#define GAP_ABOVE_TP 16\n", ""),
+    ("arch/aarch64/syscall_arch.h", "#define VDSO_CGT_SYM ", "// "),
+)

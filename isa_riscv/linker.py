@@ -17,3 +17,12 @@ CALL_RELOCATIONS = frozenset({16, 17, 18, 19, 44, 45})
 # (a, b): the thread pointer is td - a * S - b, where td is the thread's descriptor and S the bytes
 # of its thread-local variables, which end at td.  Variables start at the register.
 THREAD_POINTER_OFFSET = (1, 0)
+# (path, old, new) in the copy of musl that such programs get: struct pthread in x86-64's layout
+# with variables below it.
+MUSL_EDITS = (
+    (
+        "arch/riscv64/pthread_arch.h",
+        "#define TLS_ABOVE_TP\n#define GAP_ABOVE_TP 0\n\n#define DTP_OFFSET 0x800\n",
+        "",
+    ),
+)

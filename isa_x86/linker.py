@@ -16,3 +16,9 @@ CALL_RELOCATIONS = frozenset({4})  # relocation types: PLT32
 # (a, b): the thread pointer is td - a * S - b, where td is the thread's descriptor and S the bytes
 # of its thread-local variables, which end at td.  The register points at td itself.
 THREAD_POINTER_OFFSET = (0, 0)
+# (path, old, new) in the copy of musl that such programs get: a pointer to the kernel's own code
+# would exist on some ISAs only.
+MUSL_EDITS = (
+    ("arch/x86_64/syscall_arch.h", "#define VDSO_CGT_SYM ", "// "),
+    ("arch/x86_64/syscall_arch.h", "#define VDSO_GETCPU_SYM ", "// "),
+)

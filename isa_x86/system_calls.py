@@ -5,6 +5,8 @@ arch/x86/include/uapi/asm/stat.h (struct stat), include/uapi/linux/eventpoll.h (
 only), include/uapi/asm-generic/fcntl.h (x86 has no fcntl.h of its own).
 """
 
+from cosim.system_call_numbers import PRIVATE_NUMBERS, numbered
+
 MACHINE = "x86_64"  # utsname.machine
 
 # Open flags whose value depends on the ISA.
@@ -87,26 +89,4 @@ removexattrat open_tree_attr file_getattr file_setattr listns rseq_slice_yield
 """),
 )
 
-# Numbers of our own, the same on every ISA (far above anything Linux uses).
-PRIVATE_NUMBERS = dict(
-    enumerate(
-        (
-            "current_node",
-            "node_available",
-            "region_begin",
-            "region_end",
-            "ipi_send",
-            "ipi_wait",
-            "migrate_call",
-            "migrate_return",
-            "node_cores",
-        ),
-        0x5354001,
-    )
-)
-
-NUMBERS: dict[int, str] = {
-    first + index: name
-    for first, names in _RUNS
-    for index, name in enumerate(names.split())
-} | PRIVATE_NUMBERS
+NUMBERS = numbered(_RUNS) | PRIVATE_NUMBERS

@@ -5,7 +5,8 @@ of an atomic, 3 fetch) and `paddr` (bytes).  Each access touches the one line of
 it also has `served_by` (0 L1, 1 L2, 2 L3, 3 upgrade, 4 another core below the same L3, 5 memory),
 ours is compared with it.
 
-Without a machine file every core of the trace is a node of its own, x86-64 and AArch64 in turn.
+Without a machine file every core of the trace is a node of its own, with the instruction sets of
+the default machine in turn.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +30,6 @@ from memsys.specification import build
 from memsys.statistics import Counter, report
 
 ARRAYS = {"core": CORES_MAX, "op": 4, "paddr": 1 << 52}  # name -> values are below this
-ISAS = (("x86", "x86_64"), ("arm", "aarch64"))
 SERVED_CODES = ("L1", "L2", "L3", "upgrade", "peer", "memory")  # as a trace numbers them
 LEVELS = ("l1i", "l1d", "l2")
 OUTCOMES = ("accesses", "hits", "misses")
@@ -86,10 +86,12 @@ def machine_for(trace: Trace, machine: str | None) -> System:
     """The machine of a file, or one with a node for each core.  Raises InputError when too
     small."""
     if machine is None:
-        kinds = [ISAS[core % len(ISAS)] for core in range(max(trace.cores, len(ISAS)))]
-        rounds = [core // len(ISAS) for core in range(len(kinds))]
-        names = [f"{k[0]}_{r}" if r else k[0] for k, r in zip(kinds, rounds, strict=True)]
-        return System(tuple(Node(n, isa) for n, (_, isa) in zip(names, kinds, strict=True)))
+        default = load().nodes
+        rows = [divmod(core, len(default)) for core in range(max(trace.cores, len(default)))]
+        kinds = [(turn, default[place]) for turn, place in rows]
+        return System(
+            tuple(Node(f"{n.name}_{turn}" if turn else n.name, n.isa) for turn, n in kinds)
+        )
     system = load(machine)
     cores = sum(node.cores for node in system.nodes)
     if trace.cores > cores:

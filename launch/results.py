@@ -27,6 +27,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+import cosim.isa
 from cosim.errors import InputError
 from launch import artifact
 from launch.statistics import NOT_SIMULATED, Meanings, instructions, runtime_cycles
@@ -41,7 +42,7 @@ DIGEST_BYTES = 16
 # Of the run, what says where things are on the host and not what they are.
 PLACES = ("token", "program_files", "root")
 PS_PER_NS = 1000
-SIMULATOR = ("cosim", "isa_x86", "isa_arm", "isa_riscv", "memsys")  # packages
+SIMULATOR = ("cosim", "memsys")  # packages; with those of the instruction sets
 COMPUTING = ("unicorn", "numba", "numpy")
 VERSIONED = ("stramash", "unicorn", "numba", "numpy", "pyzmq", "msgpack", "ziglang")
 Number = int | float | str
@@ -196,7 +197,7 @@ def simulator_digest() -> str:
     Runs of equal configuration and equal simulator have equal results, on every host.
     """
     total = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    for package in SIMULATOR:
+    for package in (*SIMULATOR, *cosim.isa.packages()):
         folder = Path(str(find_spec(package).origin)).parent  # type: ignore[union-attr]
         for path in sorted(folder.rglob("*.py")):
             name = path.relative_to(folder.parent).as_posix()

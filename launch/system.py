@@ -26,7 +26,6 @@ RESERVED = frozenset(
 )
 NODE_KEYS = ("name", "isa", "cores")
 FILE_KEYS = ("node", "settings")
-DEFAULT_NAMES = {"x86": "x86_64", "arm": "aarch64", "riscv": "riscv64"}
 
 assert CORES_MAX * CORE_STREAM_BYTES < 1 << 25, "the stream segment should stay small"
 
@@ -112,20 +111,21 @@ def _check_node(node: Node, source: str) -> None:
 
 def of_names(names: Sequence[str]) -> System:
     """One core for each name; the instruction set follows from how the name begins: x86, arm,
-    riscv.
+    riscv, or what an installed package adds.
 
     of_names(["x86", "arm", "x86b"]) has two x86-64 nodes around an AArch64 one.
     """
+    isas = {cosim.isa.find(isa).node_name: isa for isa in cosim.isa.known()}
     nodes = []
     for name in names:
-        isas = [isa for start, isa in DEFAULT_NAMES.items() if str(name).startswith(start)]
-        if not isas:
+        starts = [start for start in isas if str(name).startswith(start)]
+        if not starts:
             raise InputError(
                 f"node {name!r}: the name says no instruction set; begin it with"
-                f" {', '.join(DEFAULT_NAMES)}, or use a machine file"
-                f"{suggest(str(name), DEFAULT_NAMES)}"
+                f" {', '.join(isas)}, or use a machine file"
+                f"{suggest(str(name), isas)}"
             )
-        nodes.append(Node(name, isas[0]))
+        nodes.append(Node(name, isas[max(starts, key=len)]))
     return System(tuple(nodes))
 
 

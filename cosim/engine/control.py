@@ -54,6 +54,7 @@ class Control(IntEnum):
     BYTE_CLASSES = 48  # host address of 256 classes of bytes
     PATTERNS = 49  # host address of (mask, value, atomic) rows of u64
     PATTERN_COUNT = 50  # their number, 0 for byte-coded ISAs
+    CLASS_SHIFT = 51  # lowest bit of the byte of a word that BYTE_CLASSES looks at
     # System registers user code may not read: rows of three words (see hooks), and their number.
     DENIED_TABLE = 54
     DENIED_COUNT = 55

@@ -86,6 +86,7 @@ PAGE_OF_FRAME = int(Control.PAGE_OF_FRAME)
 BYTE_CLASSES = int(Control.BYTE_CLASSES)
 PATTERNS = int(Control.PATTERNS)
 PATTERN_COUNT = int(Control.PATTERN_COUNT)
+CLASS_SHIFT = int(Control.CLASS_SHIFT)
 DENIED_TABLE = int(Control.DENIED_TABLE)
 DENIED_COUNT = int(Control.DENIED_COUNT)
 SELF = int(Control.SELF)
@@ -99,7 +100,7 @@ FETCH_CACHE = int(Control.FETCH_CACHE)
 
 # Constants of the compiled code, all u64 so that no address is ever typed as signed.
 U = np.uint64
-ZERO, ONE, TWO, THREE, FOUR, EIGHT, BYTE = U(0), U(1), U(2), U(3), U(4), U(8), U(0xFF)
+ZERO, ONE, TWO, THREE, EIGHT, BYTE = U(0), U(1), U(2), U(3), U(8), U(0xFF)
 SIXTEEN, ROW_BYTES = U(16), U(24)
 LINE_SHIFT = U(6)
 PAGE_SHIFT = U(12)
@@ -108,7 +109,6 @@ PAGE = U(4096)
 PAGE_WORDS = 512
 LAST_WORD = U(4088)
 SEVEN = U(7)
-HIGHEST_BYTE = U(24)
 WORD_MASK = U(0xFFFFFFFF)
 RING_MASK = U(RING_RECORDS - 1)
 RING_FULL = U(RING_RECORDS - RING_SLACK)
@@ -321,11 +321,10 @@ def atomic_bytes(p):
 def atomic_word(p):
     """True when the 32-bit instruction at PC is an atomic read-modify-write.
 
-    BYTE_CLASSES says for its highest byte whether any pattern can match at all.
+    BYTE_CLASSES says for one of its bytes whether any pattern can match at all.
     """
-    code = load_word((p[PC] & ~SEVEN) + p[CODE_DELTA])
-    code = (code >> ((p[PC] & FOUR) << THREE)) & WORD_MASK
-    if byte_class(p[BYTE_CLASSES], code >> HIGHEST_BYTE) == ZERO:
+    code = load_code(p, p[PC])
+    if byte_class(p[BYTE_CLASSES], (code >> p[CLASS_SHIFT]) & BYTE) == ZERO:
         return False
     row = p[PATTERNS]
     for _ in range(p[PATTERN_COUNT]):

@@ -39,12 +39,12 @@ DENIED_HOOKS = {
 
 
 def byte_classes(forms: AtomicForms) -> bytes:
-    """256 classes: the ISA's own, or 1 where a pattern may match a word with this highest byte."""
+    """256 classes: the ISA's own, or 1 where a pattern may match a word with this class byte."""
     if forms.byte_classes:
         return forms.byte_classes
-    highest = 0xFF << 24
+    low = 8 * forms.class_byte
     return bytes(
-        any(byte << 24 & mask == value & highest for mask, value, _ in forms.word_patterns)
+        any(byte << low & mask == value & 0xFF << low for mask, value, _ in forms.word_patterns)
         for byte in range(256)
     )
 
@@ -125,6 +125,7 @@ class UnicornEngine:
             Control.BYTE_CLASSES: self._byte_classes.ctypes.data,
             Control.PATTERNS: self._patterns.ctypes.data,
             Control.PATTERN_COUNT: len(atomics.word_patterns),
+            Control.CLASS_SHIFT: 8 * atomics.class_byte,
             Control.DENIED_TABLE: self._denied.ctypes.data,
             Control.DENIED_COUNT: len(self._traps.DENIED_SYSTEM_REGISTERS),
             Control.EMU_STOP: EMU_STOP_ADDRESS,

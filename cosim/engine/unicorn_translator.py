@@ -3,6 +3,8 @@
 What Unicorn 2.1.4 gets wrong for us is put right here, each with a test in tests/engine:
 
 - it starts in kernel mode: the ISA's own return instruction is run once to enter user mode;
+- it lets RISC-V user code read the host's clock, whatever mcounteren says: only the oldest version
+  of the privileged architecture that it knows obeys, so the state is told it is that one;
 - it remembers a contributory x86 exception and would make the next one a double fault: the place is
   found once by comparing two contexts around a probe, and cleared after every exception;
 - a failed translation reports the page only: the exact address is read from the instance's own
@@ -95,9 +97,28 @@ class Translator:
                 f"{self.isa.name}: PC is {self.read('pc'):#x} after entering user mode"
             )
         self._uc.ctl_exits_enabled(True)
+        for words, others in entry.hidden_words:
+            self._exchange(words, others)
         if self.isa.traps.LATCH_PROBE:
             self._find_latch(after)
         self._uc.mem_unmap(ENTRY_PAGE, PAGE_BYTES)
+
+    def _exchange(self, words: tuple[int, ...], others: tuple[int, ...]) -> None:
+        """Put `others` where `words` stand in the state."""
+        context = self.new_context()
+        self.save_into(context)
+        state = np.frombuffer(bytes(context), dtype=np.uint64)
+        rows = np.lib.stride_tricks.sliding_window_view(state, len(words))
+        places = np.nonzero((rows == np.array(words, dtype=np.uint64)).all(axis=1))[0]
+        if len(places) != 1:
+            raise MachineError(
+                f"{self.isa.name}: unicorn {unicorn.__version__} has"
+                f" {', '.join(map(hex, words))} at {len(places)} places of its state, need 1;"
+                " use 2.1.4"
+            )
+        new = np.array(others, dtype=np.uint64).tobytes()
+        ctypes.memmove(context.context.value + int(places[0]) * 8, new, len(new))
+        self.restore_from(context)
 
     def _find_latch(self, probe: int) -> None:
         """Run a faulting instruction; see which word of the context went from -1 to its number."""

@@ -2,7 +2,8 @@
  * IS, the integer sort of the NAS Parallel Benchmarks 3.3 (serial, with buckets), written after their specification
  * (NAS report RNR-94-007): same keys, same ranking, same official test values.  Each timed ranking runs on another
  * node; the keys are made, sorted and checked at home, and the untimed first ranking stays there too.
- * Arguments: class (S, W, A, B); the node that ranks (default: the other one; "home" or -1: no migration). */
+ * Arguments: class (S, W, A, B); the node that ranks (default: the other one; "home" or -1: no migration; "tour", the
+ * default with more than two nodes: each in turn, the thread going from node to node). */
 #include <is.h>
 
 static void rank(int iteration)

@@ -15,7 +15,7 @@ from elftools.elf.sections import SymbolTableSection
 from cosim.errors import InputError
 from launch.multi_isa.layout import REST, Links, Plan, variable
 from launch.multi_isa.link_map import Key, Region, Section, common_name, content
-from launch.multi_isa.toolchain import ISAS
+from launch.multi_isa.toolchain import facts
 
 SYMBOL = struct.Struct("<IBBHQQ")
 OBJECT, FUNCTION, FILE, TLS = 1, 2, 4, 6  # symbol types
@@ -48,7 +48,7 @@ def addresses_mean_the_same(links: Links, subject: str, user: str, objects: Path
     if not partial:
         return
     for isa in links:
-        for name in _addressed(objects / isa / user, ISAS[isa].CALL_RELOCATIONS):
+        for name in _addressed(objects / isa / user, facts(isa).CALL_RELOCATIONS):
             if isa in partial.get(name, ()):
                 raise InputError(
                     f"{subject}: function '{variable(Key(user, name, 0))}' has its address taken"

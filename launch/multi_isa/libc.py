@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from typing import NamedTuple
 from cosim.compiled import cache_root
 from launch.multi_isa import musl, toolchain
 from launch.multi_isa.store import folder_made_once
-from launch.multi_isa.toolchain import ISAS
+from launch.multi_isa.toolchain import facts
 
 START_OBJECT = "crt1.o"
 ARCHIVES = ("libc.a", "libzigc.a", "libcompiler_rt.a")
@@ -48,32 +48,33 @@ class Task(NamedTuple):
     output: Path
 
 
-def folder(progress: Progress | None = None) -> Path:
-    """The folder of the library, which is built when it is not there.
+def folder(isas: Sequence[str], progress: Progress | None = None) -> Path:
+    """The folder of the library for `isas`, which is built when it is not there.
 
     It has `include/` with the headers that differ from stock ones, and a folder per ISA.
     """
     return folder_made_once(
-        cache_root() / "multi-isa" / f"libc-{_digest()}", lambda fresh: _build(fresh, progress)
+        cache_root() / "multi-isa" / f"libc-{_digest(isas)}",
+        lambda fresh: _build(fresh, isas, progress),
     )
 
 
-def _digest() -> str:
+def _digest(isas: Sequence[str]) -> str:
     """Names all that the library is made from."""
     digest = hashlib.blake2b(toolchain.version().encode(), digest_size=12)
-    for facts in ISAS.values():
-        digest.update(repr((facts.TARGET, facts.ALIGNED_FLAGS, facts.LINUX_FOLDER)).encode())
+    for isa in isas:
+        digest.update(repr((isa, toolchain.words(isa))).encode())
     for module in (musl, toolchain):
         digest.update(Path(str(module.__file__)).read_bytes())
     digest.update(Path(__file__).read_bytes())
     return digest.hexdigest()
 
 
-def _build(fresh: Path, progress: Progress | None) -> None:
-    tasks = [task for isa in ISAS for task in _tasks(fresh, isa)]
+def _build(fresh: Path, isas: Sequence[str], progress: Progress | None) -> None:
+    tasks = [task for isa in isas for task in _tasks(fresh, isa)]
     tasks.sort(key=lambda task: task.cost, reverse=True)
     say = progress or (lambda text: None)
-    say(f"building the C library for {', '.join(ISAS)}: {len(tasks)} objects, once")
+    say(f"building the C library for {', '.join(isas)}: {len(tasks)} objects, once")
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         running = [
             pool.submit(task.make, fresh, task.isa, task.source, task.output) for task in tasks
@@ -86,13 +87,13 @@ def _build(fresh: Path, progress: Progress | None) -> None:
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    for isa in ISAS:
+    for isa in isas:
         _archive(fresh / isa)
     for name in musl.PUBLIC:
         public = fresh / INCLUDE / Path(name).name
         public.parent.mkdir(exist_ok=True)
-        shutil.copy(fresh / next(iter(ISAS)) / OVERLAY / public.name, public)
-    for isa in ISAS:
+        shutil.copy(fresh / isas[0] / OVERLAY / public.name, public)
+    for isa in isas:
         shutil.rmtree(fresh / isa / OVERLAY)
 
 
@@ -123,7 +124,7 @@ def _tasks(fresh: Path, isa: str) -> list[Task]:
 def _from_c(fresh: Path, isa: str, source: Path, output: Path) -> None:
     """Compile a source of musl, in C or assembly."""
     root = musl.folder()
-    inside = ("arch/" + ISAS[isa].MUSL_FOLDER, "arch/generic", "src/include", "include")
+    inside = ("arch/" + facts(isa).MUSL_FOLDER, "arch/generic", "src/include", "include")
     places = [fresh / isa / OVERLAY, *(root / name for name in inside)]
     flags = [*MUSL_FLAGS, *(word for place in places for word in ("-I", str(place)))]
     flags += toolchain.system_headers(isa)
@@ -135,16 +136,16 @@ def _from_c(fresh: Path, isa: str, source: Path, output: Path) -> None:
             ir = toolchain.compile_ir(source, isa, source.name, flags)
             toolchain.assemble_ir(ir, isa, source.name, output)
         return
-    target = [f"--target={ISAS[isa].TARGET}", *ISAS[isa].ALIGNED_FLAGS]
+    target = [f"--target={facts(isa).TARGET}", *facts(isa).ALIGNED_FLAGS]
     words = ["clang", *target, *flags, "-Wa,--noexecstack", "-c", str(source), "-o", str(output)]
     toolchain.run(words, str(source))
 
 
 def _from_zig(fresh: Path, isa: str, source: Path, output: Path) -> None:
     """Compile a Zig source of the library: the front end by zig, the code by clang, as for C."""
-    target = ISAS[isa].TARGET
+    target = facts(isa).TARGET
     scratch = output.parent
-    words = ["build-obj", str(source), "-target", target, *ISAS[isa].FLAGS[:1], *ZIG_FLAGS]
+    words = ["build-obj", str(source), "-target", target, *facts(isa).FLAGS[:1], *ZIG_FLAGS]
     words += ["-lc"] if source.stem == "c" else []
     words += ["-fno-emit-bin", f"-femit-llvm-bc={output.stem}.bc"]
     toolchain.run(words, str(source), folder=scratch)

@@ -15,53 +15,43 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cosim.errors import InputError
-from launch.multi_isa.toolchain import ISAS, library_folder, version
+from launch.multi_isa.toolchain import facts, library_folder, version
 
 SOURCE_SUFFIXES = (".c", ".s", ".S")
 JMP_BUF_WORDS = 27  # one more than the largest, RISC-V's
 
 
 class Edit(NamedTuple):
-    """One replacement; `old` occurs exactly once.
+    """One replacement below musl's folder; `old` occurs exactly once."""
 
-    isas: for which copies.  path: below musl's folder; `*` stands for the ISA.
-    """
-
-    isas: tuple[str, ...]
     path: str
     old: str
     new: str
 
 
-EVERY = tuple(ISAS)
-ABOVE = ("aarch64", "riscv64")  # stock: struct pthread below the thread pointer, variables above
+# For every ISA.  What only its own copy needs is in an ISA's linker facts, as MUSL_EDITS.
 EDITS = (
-    # Without TLS_ABOVE_TP musl uses x86-64's layout of struct pthread, variables below it.
-    Edit(("aarch64",), "arch/*/pthread_arch.h",
-         "#define TLS_ABOVE_TP\n#define GAP_ABOVE_TP 16\n", ""),
-    Edit(("riscv64",), "arch/*/pthread_arch.h",
-         "#define TLS_ABOVE_TP\n#define GAP_ABOVE_TP 0\n\n#define DTP_OFFSET 0x800\n", ""),
-    Edit(ABOVE, "src/internal/pthread_impl.h",
-         "#define TP_ADJ(p) (p)\n#define __pthread_self() ((pthread_t)__get_tp())\n",
-         "#define TP_ADJ(p) ((void *)((char *)(p) - {gap}"
-         " - (libc.tls_head ? libc.tls_head->offset : 0)))\n"
-         "#define __pthread_self() (*(pthread_t *)(__get_tp() + {gap} + 8))\n"),
-    Edit(EVERY, "src/env/__init_tls.c",
+    Edit("src/env/__init_tls.c",
          "\ttd->dtv = dtv;\n",
          "\ttd->dtv = dtv;\n"
          "\tif (libc.tls_head) ((void **)((char *)td - libc.tls_head->offset))[1] = td;\n"),
-    # A pointer to the kernel's own code would exist on some ISAs only.
-    Edit(("x86_64", "aarch64"), "arch/*/syscall_arch.h", "#define VDSO_CGT_SYM ", "// "),
-    Edit(("x86_64",), "arch/*/syscall_arch.h", "#define VDSO_GETCPU_SYM ", "// "),
     # At the end: assembly knows the offsets of the other fields.
-    Edit(EVERY, "include/setjmp.h",
+    Edit("include/setjmp.h",
          "\tunsigned long __ss[128/sizeof(long)];\n",
          "\tunsigned long __ss[128/sizeof(long)];\n"
          f"\tunsigned long __pad[{JMP_BUF_WORDS} - sizeof(__jmp_buf)/sizeof(long)];\n"),
     # Threads get the stack that they have in a plain program, whose ELF header asks for it.
-    Edit(EVERY, "src/internal/pthread_impl.h",
+    Edit("src/internal/pthread_impl.h",
          "#define DEFAULT_STACK_SIZE 131072", "#define DEFAULT_STACK_SIZE (8<<20)"),
 )  # fmt: skip
+# Where the thread pointer is not td (stock: struct pthread below it, variables above).
+APART = Edit(
+    "src/internal/pthread_impl.h",
+    "#define TP_ADJ(p) (p)\n#define __pthread_self() ((pthread_t)__get_tp())\n",
+    "#define TP_ADJ(p) ((void *)((char *)(p) - {gap}"
+    " - (libc.tls_head ? libc.tls_head->offset : 0)))\n"
+    "#define __pthread_self() (*(pthread_t *)(__get_tp() + {gap} + 8))\n",
+)
 INTERNAL = "src/internal"
 PUBLIC = ("include/setjmp.h",)  # edited headers that programs must see too
 
@@ -84,18 +74,16 @@ def changed(isa: str) -> dict[str, str]:
         for path in sorted((folder() / INTERNAL).iterdir())
         if path.is_file()
     }
-    gap = str(ISAS[isa].THREAD_POINTER_OFFSET[1])
-    for edit in EDITS:
-        if isa not in edit.isas:
-            continue
-        path = edit.path.replace("*", ISAS[isa].MUSL_FOLDER)
+    blocks, gap = facts(isa).THREAD_POINTER_OFFSET
+    apart = (APART,) if blocks or gap else ()
+    for path, old, new in (*EDITS, *apart, *facts(isa).MUSL_EDITS):
         text = texts.get(path) or (folder() / path).read_text()
-        if text.count(edit.old) != 1:
+        if text.count(old) != 1:
             raise InputError(
                 f"ziglang {version()}: its musl {path} is not as expected;"
                 " install the version that pyproject.toml names"
             )
-        texts[path] = text.replace(edit.old, edit.new.replace("{gap}", gap))
+        texts[path] = text.replace(old, new.replace("{gap}", str(gap)))
     return texts
 
 
@@ -107,7 +95,7 @@ def sources(isa: str) -> dict[str, Path]:
     """
     musl = folder()
     architectures = {path.name for path in (musl / "arch").iterdir()}
-    own = ISAS[isa].MUSL_FOLDER
+    own = facts(isa).MUSL_FOLDER
     generic: dict[str, Path] = {}
     special: dict[str, Path] = {}
     for path in sorted((musl / "src").rglob("*")):

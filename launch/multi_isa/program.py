@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
+import cosim.isa
 from cosim import multi_isa
 from cosim.compiled import cache_root
 from cosim.errors import InputError, suggest
@@ -19,7 +20,7 @@ from launch.multi_isa import checks, layout, libc, link_map, toolchain
 from launch.multi_isa.layout import TLS_PAD, Plan
 from launch.multi_isa.link_map import Section
 from launch.multi_isa.store import folder_made_once, scratch_folder
-from launch.multi_isa.toolchain import ISAS
+from launch.multi_isa.toolchain import ISAS, facts, families
 
 RUNTIME = GUESTS / "runtime" / "migration.c"
 USER_OBJECT = "program.o"
@@ -51,28 +52,32 @@ def build(
 ) -> dict[str, Path]:
     """The ELFs of one C file: ISA -> path, for those that are asked for.
 
-    All ISAs are built together, so that another can join later.  flags: further compiler flags.
+    All ISAs that come with the simulator are built too, so that another can join later.  One whose
+    linker facts are those of another runs the other's ELF.  flags: further compiler flags.
     progress: called with a line of text while the C library is built, once per compiler version.
     Raises InputError with the compiler's first error, or with what differs between the ISAs.
     """
     source = Path(source)
+    known = cosim.isa.known()
     for isa in isas:
-        if isa not in ISAS:
+        if isa not in known:
             raise InputError(
-                f"programs cannot be built for {isa!r}: known are {', '.join(ISAS)}"
-                f"{suggest(isa, ISAS)}"
+                f"programs cannot be built for {isa!r}: known are {', '.join(known)}"
+                f"{suggest(isa, known)}"
             )
     if not is_source(source):
         raise InputError(f"{source}: only a C file (.c) can be built for several instruction sets")
-    folder = _ready(source, flags)
+    family = families(isas)
+    built = tuple(dict.fromkeys(family.values()))
+    folder = _ready(source, built, flags)
     if folder is None:
-        folder = _make(source, flags, progress)
-    return {isa: folder / f"{source.stem}.{isa}" for isa in isas}
+        folder = _make(source, built, flags, progress)
+    return {isa: folder / f"{source.stem}.{family[isa]}" for isa in isas}
 
 
-def _ready(source: Path, flags: Sequence[str]) -> Path | None:
+def _ready(source: Path, isas: Sequence[str], flags: Sequence[str]) -> Path | None:
     """The folder of the finished ELFs, if source, headers, flags and tools are as they were."""
-    folder = _folder(source, flags)
+    folder = _folder(source, isas, flags)
     try:
         headers = json.loads((folder / HEADERS).read_text())
         ready = folder / _headers_digest(headers)
@@ -81,25 +86,26 @@ def _ready(source: Path, flags: Sequence[str]) -> Path | None:
     return ready if ready.is_dir() else None
 
 
-def _folder(source: Path, flags: Sequence[str]) -> Path:
+def _folder(source: Path, isas: Sequence[str], flags: Sequence[str]) -> Path:
     """Cache folder of a source: named by its place, its bytes, the flags and everything of ours."""
     digest = hashlib.blake2b(digest_size=12)
     try:
         parts = [str(source.resolve()).encode(), source.read_bytes(), repr(tuple(flags)).encode()]
     except OSError as error:
         raise InputError(f"{source}: {error.strerror}") from error
-    for part in (*parts, _generator().encode()):
+    for part in (*parts, _generator(tuple(isas)).encode()):
         digest.update(len(part).to_bytes(8, "little") + part)
     return cache_root() / "guests" / f"multi-{digest.hexdigest()}"
 
 
 @cache
-def _generator() -> str:
-    """Names the compiler and our own part in a build."""
+def _generator(isas: tuple[str, ...]) -> str:
+    """Names the compiler and our own part in a build for `isas`."""
     digest = hashlib.blake2b(toolchain.version().encode(), digest_size=16)
     ours = [Path(__file__).parent, RUNTIME.parent]
     files = [path for folder in ours for path in sorted(folder.iterdir()) if path.is_file()]
-    files += [Path(str(facts.__file__)) for facts in ISAS.values()]
+    for isa in isas:
+        digest.update(repr((isa, toolchain.words(isa))).encode())
     for path in [*files, Path(multi_isa.__file__)]:
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
@@ -114,16 +120,18 @@ def _headers_digest(headers: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def _make(source: Path, flags: Sequence[str], progress: libc.Progress | None) -> Path:
+def _make(
+    source: Path, isas: Sequence[str], flags: Sequence[str], progress: libc.Progress | None
+) -> Path:
     """Compile and link in a fresh folder; its final name is known when the headers are."""
-    library = libc.folder(progress)
-    folder = _folder(source, flags)
+    library = libc.folder(isas, progress)
+    folder = _folder(source, isas, flags)
     folder.mkdir(parents=True, exist_ok=True)
     with scratch_folder(folder) as scratch:
-        headers = _compile(source, flags, library, scratch)
+        headers = _compile(source, isas, flags, library, scratch)
         digest = _headers_digest(headers)
         ready = folder_made_once(
-            folder / digest, lambda fresh: _link(source, library, scratch, fresh)
+            folder / digest, lambda fresh: _link(source, isas, library, scratch, fresh)
         )
         listed = scratch / HEADERS
         listed.write_text(json.dumps(headers))
@@ -131,7 +139,9 @@ def _make(source: Path, flags: Sequence[str], progress: libc.Progress | None) ->
     return ready
 
 
-def _compile(source: Path, flags: Sequence[str], library: Path, scratch: Path) -> list[str]:
+def _compile(
+    source: Path, isas: Sequence[str], flags: Sequence[str], library: Path, scratch: Path
+) -> list[str]:
     """Make the objects of every ISA, in a folder per ISA; the headers that the source includes."""
 
     def one(isa: str, path: Path, name: str, own: Sequence[str]) -> None:
@@ -145,11 +155,11 @@ def _compile(source: Path, flags: Sequence[str], library: Path, scratch: Path) -
         level = [flag for flag in own if flag.startswith("-O")]
         toolchain.assemble_ir(ir, isa, shown, output, level)
 
-    for isa in ISAS:
+    for isa in isas:
         (scratch / isa).mkdir()
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        waiting = [pool.submit(one, isa, source, USER_OBJECT, flags) for isa in ISAS]
-        waiting += [pool.submit(one, isa, RUNTIME, RUNTIME_OBJECT, ()) for isa in ISAS]
+        waiting = [pool.submit(one, isa, source, USER_OBJECT, flags) for isa in isas]
+        waiting += [pool.submit(one, isa, RUNTIME, RUNTIME_OBJECT, ()) for isa in isas]
         for done in waiting:
             done.result()
     return _headers(scratch, source, library)
@@ -168,30 +178,30 @@ def _headers(scratch: Path, source: Path, library: Path) -> list[str]:
     )  # fmt: skip
 
 
-def _link(source: Path, library: Path, scratch: Path, fresh: Path) -> None:
+def _link(source: Path, isas: Sequence[str], library: Path, scratch: Path, fresh: Path) -> None:
     """Both links of every ISA, and the checks; the ELFs go to `fresh`."""
     subject = source.name
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         links = dict(
             zip(
-                ISAS,
-                pool.map(lambda isa: _first_link(isa, library, scratch / isa, subject), ISAS),
+                isas,
+                pool.map(lambda isa: _first_link(isa, library, scratch / isa, subject), isas),
                 strict=True,
             )
         )
         checks.variables_exist_everywhere(links, subject, USER_OBJECT)
         checks.addresses_mean_the_same(links, subject, USER_OBJECT, scratch)
         identity = hashlib.blake2b(library.name.encode())
-        for isa in ISAS:
+        for isa in isas:
             for name in OBJECTS:
                 identity.update((scratch / isa / name).read_bytes())
         planned = layout.plan(links, subject, identity.digest())
-        paths = {isa: fresh / f"{source.stem}.{isa}" for isa in ISAS}
+        paths = {isa: fresh / f"{source.stem}.{isa}" for isa in isas}
 
         def finish(isa: str) -> None:
             _second_link(isa, scratch / isa, links[isa], planned, paths[isa], subject)
 
-        list(pool.map(finish, ISAS))
+        list(pool.map(finish, isas))
     checks.programs_agree(paths, links, planned, subject)
 
 
@@ -215,5 +225,5 @@ def _second_link(
 def _run_linker(isa: str, folder: Path, words: Sequence[str], subject: str) -> None:
     """All inputs have names relative to `folder`: linker scripts match files by these names."""
     inputs = [libc.START_OBJECT, *OBJECTS, "--start-group", *libc.ARCHIVES, "--end-group"]
-    command = ["ld.lld", "-m", ISAS[isa].EMULATION, *LINK_FLAGS, *words, *inputs]
+    command = ["ld.lld", "-m", facts(isa).EMULATION, *LINK_FLAGS, *words, *inputs]
     toolchain.run(command, subject, folder=folder)

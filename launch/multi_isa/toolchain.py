@@ -13,19 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-import isa_arm.linker
-import isa_riscv.linker
-import isa_x86.linker
+import cosim.isa
 from cosim.compiled import cache_root
 from cosim.errors import InputError
 from launch.build import compiler
 
-# A layout is always made for all of them, so a node of any may join a machine later.
-ISAS: dict[str, ModuleType] = {
-    "x86_64": isa_x86.linker,
-    "aarch64": isa_arm.linker,
-    "riscv64": isa_riscv.linker,
-}
+# A layout is always made for all that come with the simulator, so a node of any may join a machine
+# later.
+ISAS: dict[str, ModuleType] = {name: cosim.isa.find(name).linker for name in cosim.isa.BUNDLED}
 SECONDS_MAX = 600
 
 # What compiling and generating code must agree on.
@@ -57,6 +52,27 @@ MERGEABLE = re.compile(
 )
 PACKED_SECTIONS = (b".rodata.str", b".rodata.cst")
 SOURCE_NAME = re.compile(r'^source_filename = ".*"$', re.MULTILINE)
+
+
+def facts(isa: str) -> ModuleType:
+    """How programs for an ISA are compiled and linked.  InputError for an unknown one."""
+    return ISAS.get(isa) or cosim.isa.find(isa).linker
+
+
+def words(isa: str) -> dict[str, object]:
+    """The facts themselves, by name, to compare and to digest."""
+    return {name: value for name, value in sorted(vars(facts(isa)).items()) if name.isupper()}
+
+
+def families(isas: Sequence[str]) -> dict[str, str]:
+    """Each ISA, those asked for behind those always built -> the first whose binaries it runs:
+    itself, unless another has the same linker facts.
+    """
+    found: dict[str, str] = {}
+    for isa in dict.fromkeys((*ISAS, *isas)):
+        same = [other for other in found if words(other) == words(isa)]
+        found[isa] = same[0] if same else isa
+    return found
 
 
 def version() -> str:
@@ -107,12 +123,12 @@ def _first_error(output: str, subject: str) -> str:
 
 def system_headers(isa: str) -> list[str]:
     """Flags that make clang see the C library's headers for an ISA and no others."""
-    facts = ISAS[isa]
+    names = facts(isa)
     folders = [
         library_folder() / "include",
         *(
             library_folder() / "libc" / "include" / name
-            for name in (facts.TARGET, "generic-musl", facts.LINUX_FOLDER, "any-linux-any")
+            for name in (names.TARGET, "generic-musl", names.LINUX_FOLDER, "any-linux-any")
         ),
     ]
     return ["-nostdinc", *(word for folder in folders for word in ("-isystem", str(folder)))]
@@ -128,7 +144,7 @@ def separable(ir: str, name: str) -> str:
 
 def compile_ir(source: Path, isa: str, name: str, flags: Sequence[str]) -> str:
     """C to optimised LLVM text.  flags: includes, language and optimisation."""
-    target = [f"--target={ISAS[isa].TARGET}", *ISAS[isa].ALIGNED_FLAGS]
+    target = [f"--target={facts(isa).TARGET}", *facts(isa).ALIGNED_FLAGS]
     words = ["clang", *target, "-O2", *CODE_FLAGS, *C_FLAGS, *flags]
     ir = run([*words, "-S", "-emit-llvm", str(source), "-o", "-"], str(source))
     return separable(ir, name)
@@ -139,7 +155,7 @@ def compile_at_once(source: Path, isa: str, output: Path, flags: Sequence[str]) 
 
     False when that step is needed: the object has variables packed together.
     """
-    target = [f"--target={ISAS[isa].TARGET}", *ISAS[isa].ALIGNED_FLAGS]
+    target = [f"--target={facts(isa).TARGET}", *facts(isa).ALIGNED_FLAGS]
     words = ["clang", *target, "-O2", *CODE_FLAGS, *C_FLAGS, *flags]
     run([*words, "-c", str(source), "-o", str(output)], str(source))
     return not any(name in output.read_bytes() for name in PACKED_SECTIONS)
@@ -147,7 +163,7 @@ def compile_at_once(source: Path, isa: str, output: Path, flags: Sequence[str]) 
 
 def assemble_ir(ir: str, isa: str, name: str, output: Path, flags: Sequence[str] = ()) -> None:
     """LLVM text, optimised before, to an object file."""
-    target = [f"--target={ISAS[isa].TARGET}", *ISAS[isa].ALIGNED_FLAGS]
+    target = [f"--target={facts(isa).TARGET}", *facts(isa).ALIGNED_FLAGS]
     words = ["clang", *target, "-O2", *CODE_FLAGS, *flags, "-Wno-unused-command-line-argument"]
     words += ["-x", "ir", "-c", "-Xclang", "-disable-llvm-passes", "-", "-o", str(output)]
     run(words, name, text=ir)

@@ -23,8 +23,7 @@ from tests.engine.fake_port import FakeMemory
 
 MEMORY_BYTES = 8 << 30
 TURNS_MAX = 100_000
-TARGETS = {"x86_64": "x86_64-linux-musl", "aarch64": "aarch64-linux-musl"}
-ISAS = tuple(TARGETS)
+ISAS = ("x86_64", "aarch64", "riscv64")
 
 
 class Segment:
@@ -170,7 +169,8 @@ def compiled(source: str, isa: str, *flags: str) -> Path:
     text.write_text(source)
     target = compiler_cache() / f"program{number}.{isa}"
     command = [
-        sys.executable, "-m", "ziglang", "cc", "-target", TARGETS[isa], "-static", "-O2", *flags,
+        sys.executable, "-m", "ziglang", "cc", "-target", isas.find(isa).linker.TARGET,
+        "-static", "-O2", *flags,
         "-o", str(target), str(text),
     ]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True, timeout=120)

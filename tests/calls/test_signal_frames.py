@@ -11,7 +11,6 @@ from tests.calls.machine import ISAS, Machine
 STACK = 0x7000_0000
 HANDLER, RESTORER = 0x40_1000, 0x40_2000
 MASK = 0x8000_0000_0000_0201
-LINES = {"x86_64": "rip", "aarch64": "pc"}
 
 
 class Memory:
@@ -50,8 +49,10 @@ def filled(machine):
         fixed |= {"flags": 0x246, "fpcw": 0x37F, "fpsw": 0x3800, "fptag": 0x3FFF, "mxcsr": 0x1FA0}
         fixed |= {"st7": (0x3FFF << 64) | 0xC000_0000_0000_0000}
         fixed |= {f"st{i}": 0 for i in range(7)}
-    else:
+    elif machine.isa.name == "aarch64":
         fixed |= {"flags": 0x6000_0000, "fpcr": 0, "fpsr": 0x10}
+    else:
+        fixed |= {"fcsr": 0x65}
     for name, value in fixed.items():
         engine.write(name, value)
     return engine
@@ -81,6 +82,13 @@ def test_the_way_there_and_back(isa):
         assert engine.read("rdx") == entered + 8
         assert entered < STACK - 128
         engine.write("rsp", entered + 8)  # ret
+    elif isa == "riscv64":
+        assert entered % 16 == 0
+        assert engine.read("ra") == RESTORER
+        assert engine.read("a0") == 11
+        assert engine.read("a1") == entered
+        assert engine.read("a2") == entered + 128
+        assert struct.unpack("<iii", memory.read(entered, 12)) == (11, 0, 1)
     else:
         assert entered % 16 == 0
         assert engine.read("x30") == RESTORER
@@ -90,7 +98,7 @@ def test_the_way_there_and_back(isa):
         record = engine.read("x29")
         assert struct.unpack("<Q", memory.read(record, 8)) != (0,)
     for row in machine.isa.registers.GENERAL[:8]:
-        if row.name not in ("rsp",):
+        if row.name not in ("rsp", "sp"):
             engine.write(row.name, 0)
     assert machine.isa.signals.pop(engine, memory) == (MASK, (0x5000, 2, 0x800))
     assert engine.register_words() == before
@@ -109,6 +117,13 @@ def test_what_a_handler_finds_in_the_context(isa):
         (fpstate,) = struct.unpack("<Q", memory.read(context + 40 + 184, 8))
         assert fpstate % 64 == 0
         (address,) = struct.unpack("<Q", memory.read(context + 40 + 176, 8))
+    elif isa == "riscv64":
+        context = engine.read("a2")
+        (mask,) = struct.unpack("<Q", memory.read(context + 40, 8))
+        (saved_pc, _, saved_sp) = struct.unpack("<QQQ", memory.read(context + 176, 24))
+        (first, fcsr) = struct.unpack("<Q248xI", memory.read(context + 176 + 256, 260))
+        assert (first, fcsr) == (engine.read("f0"), 0x65)
+        (address,) = struct.unpack("<Q", memory.read(engine.read("a1") + 16, 8))  # si_addr
     else:
         context = engine.read("x2")
         (mask,) = struct.unpack("<Q", memory.read(context + 40, 8))

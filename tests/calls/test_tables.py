@@ -21,6 +21,10 @@ KNOWN = {
                 79: "newfstatat", 80: "fstat", 93: "exit", 94: "exit_group", 98: "futex",
                 134: "rt_sigaction", 139: "rt_sigreturn", 178: "gettid", 214: "brk",
                 220: "clone", 222: "mmap", 278: "getrandom", 291: "statx", 435: "clone3"},
+    "riscv64": {17: "getcwd", 56: "openat", 63: "read", 64: "write", 79: "newfstatat", 93: "exit",
+                94: "exit_group", 98: "futex", 139: "rt_sigreturn", 163: "getrlimit", 214: "brk",
+                220: "clone", 222: "mmap", 258: "riscv_hwprobe", 259: "riscv_flush_icache",
+                276: "renameat2", 278: "getrandom", 291: "statx", 435: "clone3"},
 }  # fmt: skip
 ONLY_X86 = {"arch_prctl", "time", "alarm", "vfork", "pause", "epoll_wait", "select"}
 
@@ -38,8 +42,9 @@ def test_numbers(isa):
 def test_every_call_has_a_number_somewhere():
     named = {name for isa in ISAS for name in isas.find(isa).system_calls.NUMBERS.values()}
     assert set(CALLS) <= named
-    arm = set(isas.find("aarch64").system_calls.NUMBERS.values())
-    assert not ONLY_X86 & arm
+    for isa in ("aarch64", "riscv64"):
+        assert not ONLY_X86 & set(isas.find(isa).system_calls.NUMBERS.values())
+    assert "renameat" not in isas.find("riscv64").system_calls.NUMBERS.values()
     assert all(0 <= call.arguments <= 6 for call in CALLS.values())
 
 
@@ -50,7 +55,9 @@ class FakeKernel:
         self.isa = isas.find(isa)
 
 
-@pytest.mark.parametrize(("isa", "size", "mode_at"), (("x86_64", 144, 24), ("aarch64", 128, 16)))
+@pytest.mark.parametrize(
+    ("isa", "size", "mode_at"), (("x86_64", 144, 24), ("aarch64", 128, 16), ("riscv64", 128, 16))
+)
 def test_struct_stat(isa, size, mode_at):
     status = Stat(7, 0o100644, 1000, links=3, modify_ns=5_000_000_009)
     data = stat_bytes(FakeKernel(isa), status)
@@ -66,13 +73,15 @@ def test_struct_stat(isa, size, mode_at):
 def test_other_structures_have_linux_sizes():
     assert (STATX.size, STATFS.size, SYSINFO.size) == (256, 120, 112)
     sizes = [struct.calcsize(isas.find(isa).system_calls.EPOLL_EVENT_FORMAT) for isa in ISAS]
-    assert sizes == [12, 16]
+    assert sizes == [12, 16, 16]
 
 
 def test_open_flags_that_differ():
-    x86, arm = (isas.find(isa).system_calls for isa in ISAS)
+    x86, arm, riscv = (isas.find(isa).system_calls for isa in ISAS)
     assert (x86.O_DIRECTORY, arm.O_DIRECTORY) == (0o200000, 0o40000)
     assert (x86.O_NOFOLLOW, arm.O_NOFOLLOW) == (0o400000, 0o100000)
+    for name in ("O_DIRECTORY", "O_NOFOLLOW", "O_DIRECT", "O_LARGEFILE"):
+        assert getattr(riscv, name) == getattr(x86, name)
 
 
 def test_signal_information():

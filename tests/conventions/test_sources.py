@@ -18,10 +18,15 @@ TABLES = (
     "cosim/presets.py",
     "cosim/settings_table.py",
     "cosim/protocol/",
+    "isa_x86/processors.py",
+    "isa_arm/processors.py",
+    "isa_riscv/processors.py",
     "isa_x86/registers.py",
     "isa_arm/registers.py",
+    "isa_riscv/registers.py",
     "isa_x86/system_calls.py",
     "isa_arm/system_calls.py",
+    "isa_riscv/system_calls.py",
     "launch/statistics.py",
     "memsys/coherence.py",
     "memsys/statistics.py",
@@ -38,7 +43,15 @@ WORDS_BANNED = {
     r"\bnp\.random\.(?!default_rng)": "np.random.default_rng(seed)",
 }
 # Wall time and chance have no place where simulated state is made.
-SIMULATED = ("cosim/kernel", "cosim/engine", "cosim/devices", "memsys", "isa_x86", "isa_arm")
+SIMULATED = (
+    "cosim/kernel",
+    "cosim/engine",
+    "cosim/devices",
+    "memsys",
+    "isa_x86",
+    "isa_arm",
+    "isa_riscv",
+)
 UNREPEATABLE = ("time", "random", "secrets", "uuid", "datetime")
 UNREPEATABLE_EXCEPTIONS = {
     "cosim/engine/writer.py": "limits how long it waits for the memory system",
@@ -183,7 +196,7 @@ def test_hot_code_is_compiled_by_one_decorator():
     assert not unexcused(found, {})
 
 
-@pytest.mark.parametrize("package", ["isa_x86", "isa_arm"])
+@pytest.mark.parametrize("package", ["isa_x86", "isa_arm", "isa_riscv"])
 def test_instruction_sets_mirror_each_other(package):
     names = {path.name for path in (ROOT / package).glob("*.py")}
     assert names == {path.name for path in (ROOT / "isa_x86").glob("*.py")}

@@ -46,10 +46,25 @@ SOURCES = {
         "four": "mov w0, #4; udf #0",
         "five": "mov w0, #5; udf #0",
     },
+    "riscv64": {
+        "split load": "ld a1, (a0); li a2, 1; unimp",
+        "split store": "sd a1, (a0); unimp",
+        "modify": "amoadd.d a1, a2, (a0); unimp",
+        "calls": "jalr a0; unimp",
+        "patch": """
+            mv s1, a0; li s2, 0; li a2, 1; li a3, 0x00008067; sw a3, 4(s1)
+        1:  slli a3, a2, 20; ori a3, a3, 0x513; sw a3, (s1); jalr s1
+            slli s2, s2, 8; or s2, s2, a0
+            addi a2, a2, 1; li a3, 4; bne a2, a3, 1b; unimp""",
+        "four": "li a0, 4; unimp",
+        "five": "li a0, 5; unimp",
+    },
 }
 CODES = {isa: assemble(isa, sources) for isa, sources in SOURCES.items()}
-POINTER = {"x86_64": "rdi", "aarch64": "x0"}
-BOTH = ["x86_64", "aarch64"]
+POINTER = {"x86_64": "rdi", "aarch64": "x0", "riscv64": "a0"}
+RESULT = {"x86_64": "rax", "aarch64": "x0", "riscv64": "a0"}
+TOTAL = {"x86_64": "rbx", "aarch64": "x9", "riscv64": "s2"}
+ALL_ISAS = list(SOURCES)
 
 
 def machine(isa: str, name: str, levels: int = 5) -> Bare:
@@ -78,7 +93,7 @@ def expect_fault(bare: Bare, address: int, access: Access, *, present: bool = Fa
     assert bare.engine.read("pc") == AT
 
 
-@pytest.mark.parametrize("isa", BOTH)
+@pytest.mark.parametrize("isa", ALL_ISAS)
 @pytest.mark.parametrize("levels", [4, 5])
 @pytest.mark.parametrize(
     ("name", "access"), [("split load", Access.READ), ("split store", Access.WRITE)]
@@ -95,7 +110,7 @@ def test_an_access_over_two_pages_faults_in_either_and_then_runs(isa, levels, na
     assert data_records(bare) == [(kinds[0], 3, first + PAGE_BYTES - 3), (kinds[1], 5, second)]
 
 
-@pytest.mark.parametrize("isa", BOTH)
+@pytest.mark.parametrize("isa", ALL_ISAS)
 def test_second_page_missing(isa):
     bare = machine(isa, "split load")
     bare.map(DATA, READ_WRITE)
@@ -108,7 +123,7 @@ def test_second_page_missing(isa):
     assert bare.engine.instructions == 0
 
 
-@pytest.mark.parametrize("isa", BOTH)
+@pytest.mark.parametrize("isa", ALL_ISAS)
 def test_read_modify_write_of_a_read_only_page(isa):
     bare = machine(isa, "modify")
     bare.map(DATA, Protection.READ)
@@ -153,7 +168,7 @@ def test_repeated_string_instruction_goes_on_where_it_faulted():
     assert bare.read(target + PAGE_BYTES, 10) == bytes(range(7, 17))
 
 
-@pytest.mark.parametrize("isa", BOTH)
+@pytest.mark.parametrize("isa", ALL_ISAS)
 def test_jump_into_a_missing_and_into_a_page_without_execution(isa):
     bare = machine(isa, "calls")
     bare.engine.write(POINTER[isa], DATA)
@@ -169,7 +184,7 @@ def test_jump_into_a_missing_and_into_a_page_without_execution(isa):
     assert bare.memory.count(Kind.FETCH) == 1
 
 
-@pytest.mark.parametrize("isa", BOTH)
+@pytest.mark.parametrize("isa", ALL_ISAS)
 def test_page_table_that_leads_outside_memory_is_a_machine_check(isa):
     bare = machine(isa, "split load")
     bare.map(DATA, READ_WRITE, physical=64 * MiB)
@@ -179,45 +194,43 @@ def test_page_table_that_leads_outside_memory_is_a_machine_check(isa):
     assert bare.engine.instructions == 0
 
 
-@pytest.mark.parametrize("isa", BOTH)
+@pytest.mark.parametrize("isa", ALL_ISAS)
 def test_guest_that_patches_its_code_runs_the_patched_code(isa):
     """Three rounds: write "result = n; return" at the pointer, call it, add up."""
     bare = machine(isa, "patch")
     bare.map(DATA)
     bare.engine.write(POINTER[isa], DATA)
     assert bare.run().reason == Reason.ILLEGAL
-    total = "rbx" if isa == "x86_64" else "x9"
-    assert bare.engine.read(total) == 0x010203
+    assert bare.engine.read(TOTAL[isa]) == 0x010203
 
 
-@pytest.mark.parametrize("isa", BOTH)
+@pytest.mark.parametrize("isa", ALL_ISAS)
 def test_frame_reused_for_other_code_is_translated_again(isa):
     bare = machine(isa, "four")
-    result = "rax" if isa == "x86_64" else "x0"
     for name, value in (("four", 4), ("five", 5), ("four", 4)):
         bare.write(AT, CODES[isa][name])
         bare.engine.flush_tlb()
         bare.engine.write("pc", AT)
         assert bare.run().reason == Reason.ILLEGAL
-        assert bare.engine.read(result) == value
+        assert bare.engine.read(RESULT[isa]) == value
 
 
-@pytest.mark.parametrize("isa", BOTH)
+@pytest.mark.parametrize("isa", ALL_ISAS)
 def test_contexts_carry_over_to_another_engine(isa):
     first, second = machine(isa, "four"), machine(isa, "five")
     assert first.run().reason == Reason.ILLEGAL
-    vector = "xmm3" if isa == "x86_64" else "v3"
-    first.engine.write(vector, 1 << 127 | 5)
+    vector, bits = {"x86_64": ("xmm3", 128), "aarch64": ("v3", 128), "riscv64": ("f3", 64)}[isa]
+    first.engine.write(vector, 1 << bits - 1 | 5)
     first.engine.write("thread_pointer", 0x1234_5000)
     words = first.engine.register_words()
     second.engine.restore(first.engine.save())
     assert second.engine.register_words() == words
-    assert second.engine.read(vector) == 1 << 127 | 5
+    assert second.engine.read(vector) == 1 << bits - 1 | 5
     second.engine.reset()
     assert second.engine.read(vector) == 0
 
 
-@pytest.mark.parametrize("isa", BOTH)
+@pytest.mark.parametrize("isa", ALL_ISAS)
 def test_read_only_code_page(isa):
     bare = Bare(isa, levels=4, memory_bytes=16 * MiB)
     frame = bare.map(AT, CODE)

@@ -69,7 +69,32 @@ ARM = {
     "mrs x0, ctr_el0; mrs x1, dczid_el0; mrs x2, cntfrq_el0; udf #0": (ILL, 3, 12),
     "mov x0, sp; dc cvau, x0; ic ivau, x0; dsb ish; isb; udf #0": (ILL, 5, 20),
 }
-CASES = [("x86_64", s, *e) for s, e in X86.items()] + [("aarch64", s, *e) for s, e in ARM.items()]
+RISCV = {
+    "c.nop; csrr t0, sstatus": (ILL, 1, 2),
+    "csrr t0, satp": (ILL, 0, 0),
+    "csrr t0, mhartid": (ILL, 0, 0),
+    "csrw cycle, t0": (ILL, 0, 0),
+    "rdinstret t0": (ILL, 0, 0),
+    "csrr t0, hpmcounter3": (ILL, 0, 0),
+    "csrrwi t0, cycle, 1": (ILL, 0, 0),
+    "csrr t0, seed": (ILL, 0, 0),
+    "mret": (ILL, 0, 0),
+    "sret": (ILL, 0, 0),
+    "sfence.vma": (ILL, 0, 0),
+    "nop; unimp": (ILL, 1, 2),
+    ".word 0xffffffff": (ILL, 0, 0),
+    "c.nop; ebreak": (B, 1, 2),
+    ".option push; .option norvc; nop; ebreak; .option pop": (B, 1, 4),
+    "addi t0, sp, 2; amoadd.w t1, t1, (t0)": (Reason.ALIGNMENT, 1, 4),
+    "addi t0, sp, 4; lr.d t1, (t0)": (Reason.ALIGNMENT, 1, 4),
+    "ld t0, 0x18(zero)": (P, 0, 0),
+    "li t0, 0; jr t0": (P, 2, -CODE_AT),
+    "li t0, 1; div t0, t0, zero; rem t0, t0, zero; unimp": (ILL, 3, 10),
+    "wfi; .word 0x0100000f; fence.i; fence rw, rw; unimp": (ILL, 4, 16),
+    "addi t0, sp, 1; ld t1, (t0); sd t1, (t0); unimp": (ILL, 3, 12),
+}
+SOURCES = {"x86_64": X86, "aarch64": ARM, "riscv64": RISCV}
+CASES = [(isa, s, *e) for isa, cases in SOURCES.items() for s, e in cases.items()]
 ATOMICS = {
     "x86_64": {
         # loads, stores, atomic loads
@@ -90,17 +115,34 @@ ATOMICS = {
         "ldapr x0, [sp]; ldar x1, [sp]; udf #0": (2, 0, 0),
         "stp x0, x1, [sp]; ldr q0, [sp]; udf #0": (2, 2, 0),
     },
+    "riscv64": {
+        "amoadd.d t0, t1, (sp); unimp": (0, 1, 1),
+        "amoswap.w.aqrl t0, t1, (sp); unimp": (0, 1, 1),
+        "amomaxu.d t0, t1, (sp); unimp": (0, 1, 1),
+        "lr.d t0, (sp); sc.d t1, t2, (sp); unimp": (1, 1, 1),
+        "sc.w t1, t2, (sp); unimp": (0, 0, 0),  # no reservation: memory is not asked
+        "c.nop; amoadd.d t0, t1, (sp); unimp": (0, 1, 1),  # not at a multiple of 4
+        "c.ldsp t0, 0(sp); c.sdsp t0, 0(sp); unimp": (1, 1, 0),
+        "flw fa0, (sp); fsd fa0, (sp); unimp": (1, 1, 0),
+    },
 }
-CLOCKS = {"x86_64": ("rdtsc; ud2", "rdtscp; ud2"), "aarch64": ("mrs x5, cntvct_el0; udf #0",)}
+CLOCKS = {
+    "x86_64": ("rdtsc; ud2", "rdtscp; ud2"),
+    "aarch64": ("mrs x5, cntvct_el0; udf #0",),
+    "riscv64": ("rdtime t0; unimp", "rdcycle t0; unimp"),
+}
+CLOCK_REGISTER = {"aarch64": "x5", "riscv64": "t0"}
+CHANGED = {"x86_64": "rax", "aarch64": "x7", "riscv64": "a6"}
 SINGLES = {
     "x86_64": {"call": "syscall; nop", "twice": "mov eax, 5; hlt"},
     "aarch64": {"call": "svc #0; nop", "frequency": "mrs x3, cntfrq_el0; svc #0"},
+    "riscv64": {"call": "ecall; nop"},
 }
 
 
 @cache
 def code(isa: str) -> dict[str, bytes]:
-    sources = {s: s for s in (*(X86 if isa == "x86_64" else ARM), *ATOMICS[isa], *CLOCKS[isa])}
+    sources = {s: s for s in (*SOURCES[isa], *ATOMICS[isa], *CLOCKS[isa])}
     return assemble(isa, {**sources, **SINGLES[isa]})
 
 
@@ -122,7 +164,7 @@ def prepare(isa: str, name: str) -> Bare:
 @pytest.mark.parametrize(("isa", "source", "reason", "counted", "offset"), CASES)
 def test_stop(isa, source, reason, counted, offset):
     bare = prepare(isa, source)
-    bare.engine.write("x7" if isa == "aarch64" else "rax", 0x1234_5678_9ABC_DEF0)
+    bare.engine.write(CHANGED[isa], 0x1234_5678_9ABC_DEF0)
     before = bare.engine.instructions
     stop = bare.run()
     assert stop.reason == reason, stop
@@ -164,7 +206,7 @@ def test_clock_reads_are_completed_with_the_kernels_value(isa, source):
         halves = bare.engine.read("rdx"), bare.engine.read("rax")
         assert halves == (0x0123_4567, 0x89AB_CDEF)
     else:
-        assert bare.engine.read("x5") == 0x0123_4567_89AB_CDEF
+        assert bare.engine.read(CLOCK_REGISTER[isa]) == 0x0123_4567_89AB_CDEF
     assert bare.run().reason == Reason.ILLEGAL
     assert bare.engine.instructions - before == 1
 
@@ -175,7 +217,7 @@ def test_clock_frequency_is_the_cores():
     assert bare.engine.read("x3") == 123_000
 
 
-@pytest.mark.parametrize("isa", ["x86_64", "aarch64"])
+@pytest.mark.parametrize("isa", SOURCES)
 def test_system_call_is_counted_and_pc_is_behind_it(isa):
     bare = prepare(isa, "call")
     before = bare.engine.instructions

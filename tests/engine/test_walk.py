@@ -14,7 +14,7 @@ from cosim.paging import EntryKind, Protection
 from cosim.units import PAGE_BYTES, MiB
 
 SIZE = 16 * MiB
-FORMATS = [(name, levels) for name in ("x86_64", "aarch64") for levels in (4, 5)]
+FORMATS = [(name, levels) for name in ("x86_64", "aarch64", "riscv64") for levels in (4, 5)]
 READ_WRITE = Protection.READ | Protection.WRITE
 
 
@@ -88,7 +88,8 @@ def test_large_pages_and_rights_of_tables(name, levels):
     tables.enter(0x8000_0000, tables.format.encode_page(0x5000, READ_WRITE))
     table = tables.format.levels[depth].table
     tables.enter(0x8000_0000, table.encode(tables.next - PAGE_BYTES, Protection.READ), depth)
-    assert tables.walk(0x8000_0000) == (Walk.MAPPED, 0x5000, Protection.READ)
+    least = READ_WRITE if name == "riscv64" else Protection.READ  # its tables grant everything
+    assert tables.walk(0x8000_0000) == (Walk.MAPPED, 0x5000, least)
 
 
 @pytest.mark.parametrize(("name", "levels"), FORMATS)
@@ -104,6 +105,19 @@ def test_encode_and_decode_agree(name, levels):
         assert form.decode(number, entry)[:2] == (EntryKind.TABLE, 0x7000)
     with pytest.raises(ValueError, match="cannot be encoded"):
         form.encode_page(0x1001, READ_WRITE)
+
+
+def test_riscv_pages_and_pointers_are_told_apart_by_their_rights():
+    form = isas.find("riscv64").paging.FORMATS[5]
+    entry = form.encode_page(0x5000, Protection.NONE)
+    assert entry & 0b11110 == 0b00010  # R but not U: the supervisor's, and no pointer
+    assert form.decode(4, entry) == (EntryKind.PAGE, 0x5000, Protection.NONE)
+    assert form.encode_table(0, 0x5000) == 0x5 << 10 | 1
+    assert form.decode(3, form.encode_table(3, 0x5000))[0] == EntryKind.TABLE
+    assert form.decode(4, form.encode_table(3, 0x5000))[0] == EntryKind.INVALID
+    for bit in (1, 6):  # R, A
+        assert form.decode(4, form.encode_page(0x5000, READ_WRITE) & ~(1 << bit))[0] == 0
+    assert not form.decode(4, form.encode_page(0x5000, READ_WRITE) & ~(1 << 7))[2] & 2  # D
 
 
 def test_wide_arm_addresses_use_the_split_field():

@@ -31,7 +31,7 @@ RANGES = {
     2: (((0, 4 * MiB), (8 * MiB, 12 * MiB)), ((4 * MiB, 8 * MiB), (12 * MiB, 16 * MiB))),
     3: (((0, 4 * MiB),), ((4 * MiB, 8 * MiB),), ((8 * MiB, 12 * MiB), (16 * MiB, 18 * MiB))),
 }
-NAMES = ("x86_64", "aarch64", "x86_64")
+NAMES = ("x86_64", "aarch64", "riscv64")
 
 
 class Node:

@@ -1,14 +1,15 @@
 """An independent look at page tables: entries decoded bit by bit from the manuals, none of the
 simulator's own code, and what must hold for those of several kernels.
 
-x86-64: Intel SDM vol. 3, 4.5; AArch64: Arm ARM D8.3 (4 KiB granule, stage 1).
+x86-64: Intel SDM vol. 3, 4.5; AArch64: Arm ARM D8.3 (4 KiB granule, stage 1); RISC-V: Privileged
+Architecture, Sv48 and Sv57.
 """
 
 import numpy as np
 
 from cosim.kernel.layout import ADDRESS_SPACE, AREA, DIRECTORY, TABLE, AreaFlag, AreaKind, FrameUse
 
-X86, ARM = 62, 183  # e_machine
+X86, ARM, RISCV = 62, 183, 243  # e_machine
 PAGE = 4096
 FRAME_X86 = 0x000F_FFFF_FFFF_F000
 FRAME_ARM = 0x0000_FFFF_FFFF_F000
@@ -37,17 +38,35 @@ class Tables:
             virtual = base + (index << 12 + 9 * level)
             if not entry & 1:
                 continue  # not valid for hardware
-            frame = entry & (FRAME_X86 if machine == X86 else FRAME_ARM)
+            frame = frame_of(entry, machine)
             if level:
-                assert machine == X86 or entry & 2, f"block entry {entry:#x} at level {level}"
+                assert points_at_table(entry, machine), f"block {entry:#x} at level {level}"
                 self._walk(frame, machine, level - 1, virtual, found)
             else:
                 found[virtual] = (frame, rights(entry, machine))
 
 
+def frame_of(entry: int, machine: int) -> int:
+    """Physical address of the page or table."""
+    if machine == RISCV:
+        return (entry >> 10 & (1 << 44) - 1) << 12
+    return entry & (FRAME_X86 if machine == X86 else FRAME_ARM)
+
+
+def points_at_table(entry: int, machine: int) -> bool:
+    """Of an entry above the last level."""
+    if machine == RISCV:
+        return not entry & 0b1110
+    return not entry & 0x80 if machine == X86 else bool(entry & 2)
+
+
 def rights(entry: int, machine: int) -> str:
     """What user code may do."""
-    if machine == X86:
+    if machine == RISCV:
+        assert entry & 0b1_0010 == 0b1_0010, f"{entry:#x}: not a user page, or not readable"
+        assert entry & 1 << 6, f"{entry:#x}: not accessed"
+        write, execute = entry & 0x84 == 0x84, bool(entry & 8)
+    elif machine == X86:
         assert entry & 4, f"{entry:#x}: not a user page"
         write, execute = bool(entry & 2), not entry >> 63
     else:

@@ -7,7 +7,13 @@ from tests.fused.machine import Machine
 from tests.fused.tables import check
 
 ISAS = ("x86_64", "aarch64")
-PAIRS = {"x86 home": (ISAS, 0), "arm home": (ISAS, 1), "three": ((*ISAS, "x86_64"), 2)}
+BUILT = (*ISAS, "riscv64")
+PAIRS = {
+    "x86 home": (ISAS, 0),
+    "arm home": (ISAS, 1),
+    "three": ((*ISAS, "x86_64"), 2),
+    "three instruction sets": (BUILT, 2),
+}
 
 
 @pytest.fixture
@@ -17,7 +23,7 @@ def build(tmp_path_factory):
     def build(text: str):
         folder = tmp_path_factory.mktemp("guest")
         (folder / "guest.c").write_text("#include <stramash.h>\n" + text)
-        return multi_isa.build(folder / "guest.c", ISAS)
+        return multi_isa.build(folder / "guest.c", BUILT)
 
     return build
 

@@ -10,11 +10,12 @@ from tests.fused.machine import Machine
 from tests.fused.tables import check
 
 GUEST = Path(__file__).parent / "guests" / "script.c"
-ISAS = ("x86_64", "aarch64")
+ISAS = ("x86_64", "aarch64", "riscv64")
 MACHINES = {
     "x86 arm": ("x86_64", "aarch64"),
     "arm x86": ("aarch64", "x86_64"),
     "x86 arm x86": ("x86_64", "aarch64", "x86_64"),
+    "riscv x86 arm": ("riscv64", "x86_64", "aarch64"),
 }
 
 
@@ -57,5 +58,5 @@ def test_random_programs_that_poll_for_messages(seed):
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(1000, 1200))
 def test_many_random_programs(seed):
-    names = list(MACHINES.values())[seed % 3]
+    names = list(MACHINES.values())[seed % len(MACHINES)]
     run(seed, names, seed % len(names), threads=1 + seed % 4, steps=400)

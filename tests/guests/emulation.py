@@ -11,7 +11,7 @@ import pytest
 import cosim.isa
 from launch import build
 
-ISAS = ("x86_64", "aarch64")
+ISAS = ("x86_64", "aarch64", "riscv64")
 PRETEND = Path(__file__).parent / "pretend"  # a stramash.h with three nodes in name only
 
 

@@ -122,5 +122,25 @@ def walk_arm(physical: np.ndarray, root: int, virtual: int, levels: int):
     return table, 1 | (not entry >> 7 & 1) << 1 | (not entry >> 54 & 1) << 2
 
 
-WALKS = {"x86_64": walk_x86, "aarch64": walk_arm}
-FORMATS = [("x86_64", 4), ("x86_64", 5), ("aarch64", 4), ("aarch64", 5)]
+def walk_riscv(physical: np.ndarray, root: int, virtual: int, levels: int):
+    """(frame, rights) or None.  Privileged Architecture, Sv39: V R W X U in bits 0-4, A and D in 6
+    and 7, PPN in 53:10; a pointer has R = W = X = 0, and U, A and D are reserved there.
+    """
+    table = root
+    for level in range(levels - 1, -1, -1):
+        entry = _word(physical, table + (virtual >> 12 + 9 * level & 511) * 8)
+        if not entry & 1:
+            return None
+        assert not entry >> 54, "reserved, Svpbmt or Svnapot"
+        assert bool(entry & 0b1110) == (level == 0), "large page, or a pointer at the last level"
+        assert level == 0 or not entry & 0b1101_0000, "U, A or D in a pointer"
+        table = (entry >> 10 & (1 << 44) - 1) << 12
+    assert entry & 1 << 6, "not accessed"
+    assert entry & 1 << 4, "the supervisor's page"
+    assert entry & 2, "W without R is reserved, X alone is not what kernels here write"
+    assert bool(entry & 4) == bool(entry & 1 << 7), "a store would fault on D"
+    return table, 1 | (entry >> 2 & 1) << 1 | (entry >> 3 & 1) << 2
+
+
+WALKS = {"x86_64": walk_x86, "aarch64": walk_arm, "riscv64": walk_riscv}
+FORMATS = [(isa, levels) for isa in WALKS for levels in (4, 5)]

@@ -32,7 +32,7 @@ from tests.kernel.fakes import FakeCore
 
 NODE_BYTES = 4 * MiB
 BASE, PAGE = 0x7000_0000_0000, 4096
-NAMES = ("x86_64", "aarch64", "x86_64", "aarch64")
+NAMES = ("x86_64", "aarch64", "riscv64", "x86_64")
 SETTINGS = {"message.answer_limit_ns": 10**12, "dsm.page_response": "short"}
 READ_WRITE, READ_ONLY = 3, 1
 STEPS_PS = (1_000_000, 20_000_000, 200_000_000)  # the longest: every fault has had its time

@@ -50,6 +50,6 @@ def test_random_programs_with_pages_in_messages(seed):
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(1000, 1200))
 def test_many_random_programs(seed):
-    names = list(MACHINES.values())[seed % 3]
-    services = (SHARED_MEMORY, SHARED_MEMORY, NETWORK)[seed // 3 % 3]
+    names = list(MACHINES.values())[seed % len(MACHINES)]
+    services = (SHARED_MEMORY, SHARED_MEMORY, NETWORK)[seed // len(MACHINES) % 3]
     run(seed, names, seed % len(names), 1 + seed % 4, steps=400, services=services)

@@ -13,36 +13,47 @@ from launch.build import compile_source
 
 GUEST = Path(__file__).parents[2] / "launch" / "guests" / "atomic_add.c"
 ADDITIONS = 100_000
-# Arm instructions as (mask, value): Arm ARM DDI 0487, C6.2 LDADD and STXR/STLXR.
+# Instructions as (mask, value): Arm ARM DDI 0487, C6.2 LDADD and STXR/STLXR; RISC-V Unprivileged
+# ISA, "A", amoadd and sc.
 LDADD = (0x3F20_FC00, 0x3820_0000)
 STORE_EXCLUSIVE = (0x3FE0_0000, 0x0800_0000)
-FORMS = {"LSE": (("-mcpu=generic+lse",), LDADD), "LL/SC": ((), STORE_EXCLUSIVE)}
+AMOADD = (0xF800_607F, 0x0000_202F)
+STORE_CONDITIONAL = (0xF800_607F, 0x1800_202F)
+FORMS = {
+    "LSE": ("arm", "aarch64", ("-mcpu=generic+lse",), LDADD),
+    "LL/SC": ("arm", "aarch64", (), STORE_EXCLUSIVE),
+    "AMO": ("riscv", "riscv64", (), AMOADD),
+    "LR/SC": ("riscv", "riscv64", ("-mcpu=baseline_rv64-a+zalrsc",), STORE_CONDITIONAL),
+}
 
 
 def instruction_words(elf: Path) -> np.ndarray:
+    """The 32-bit words at every even address: a superset of RISC-V's and Arm's instructions."""
     with elf.open("rb") as file:
-        return np.frombuffer(ELFFile(file).get_section_by_name(".text").data(), "<u4")
+        halves = np.frombuffer(ELFFile(file).get_section_by_name(".text").data(), "<u2")
+    return halves[:-1].astype("<u4") | halves[1:].astype("<u4") << 16
 
 
 @pytest.fixture(scope="module", params=FORMS)
 def programs(request):
-    """atomic_add for x86 (lock-prefixed) and for Arm in one of its two forms."""
-    flags, (mask, value) = FORMS[request.param]
-    arm = compile_source(GUEST, "aarch64", flags)
-    assert ((instruction_words(arm) & mask) == value).any(), f"no {request.param} in {arm}"
-    return compile_source(GUEST, "x86_64", ()), arm
+    """atomic_add for x86 (lock-prefixed), and for another node in one of its two forms."""
+    node, isa, flags, (mask, value) = FORMS[request.param]
+    other = compile_source(GUEST, isa, flags)
+    assert ((instruction_words(other) & mask) == value).any(), f"no {request.param} in {other}"
+    return compile_source(GUEST, "x86_64", ()), node, other
 
 
 @pytest.mark.parametrize("quantum_ns", [500, 2000])
 def test_every_addition_counts(programs, quantum_ns):
-    x86, arm = programs
+    x86, node, other = programs
     jobs = [
         {"program": x86, "on": "x86", "arguments": ["2", str(ADDITIONS)]},
-        {"program": arm, "on": "arm", "arguments": ["2", str(ADDITIONS)]},
+        {"program": other, "on": node, "arguments": ["2", str(ADDITIONS)]},
     ]
-    with Machine(settings={"time.quantum_ns": quantum_ns}) as machine:
+    settings = {"time.quantum_ns": quantum_ns}
+    with Machine(nodes=("x86", node), settings=settings) as machine:
         run = machine.run_together(jobs)
     assert run.exit_status == 0, run.console
     assert f"sum {2 * ADDITIONS} of {2 * ADDITIONS}" in run.console
     assert run.statistics["x86.snoops.invalidate.sent"] > 100
-    assert run.statistics["arm.snoops.invalidate.sent"] > 100
+    assert run.statistics[f"{node}.snoops.invalidate.sent"] > 100

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import isa_arm.interrupts as arm
+import isa_riscv.interrupts as riscv
 import isa_x86.interrupts as x86
 from cosim.broker import Broker, Function, latencies
 from cosim.errors import InputError, ProtocolError
@@ -50,20 +51,22 @@ def test_the_words_are_the_manuals():
     assert (
         arm.encode_send(0x123456, Function.RESCHEDULE) == 1 << 48 | 0x23 << 32 | 0x45 << 16 | 1 << 6
     )
-    assert len(set(x86.VECTORS)) == len(set(arm.INTIDS)) == len(Function)
+    assert riscv.encode_send(7, Function.CALL_FUNCTION) == 7 << 32 | 1 << 31 | 1 << 1
+    assert riscv.encode_receive(Function.MESSAGE) == 1 << 8
+    assert len(set(x86.VECTORS)) == len(set(arm.INTIDS)) == len(set(riscv.BITS)) == len(Function)
     assert all(32 <= vector < 256 for vector in x86.VECTORS) and all(
         0 <= i < 16 for i in arm.INTIDS
     )
 
 
-@pytest.mark.parametrize("isa", [x86, arm])
+@pytest.mark.parametrize("isa", [x86, arm, riscv])
 def test_every_core_number_returns(isa):
     for core in (0, 1, 15, 16, 17, 63, 255, 256, 4096, 65535):
         for function in Function:
             assert isa.decode_send(isa.encode_send(core, function)) == (core, function)
 
 
-@pytest.mark.parametrize("isa", [x86, arm])
+@pytest.mark.parametrize("isa", [x86, arm, riscv])
 @settings(max_examples=300, deadline=None, database=None)
 @given(word=st.integers(0, 2**64 - 1))
 def test_any_word_is_decoded_exactly_or_refused(isa, word):
@@ -79,6 +82,8 @@ def test_any_word_is_decoded_exactly_or_refused(isa, word):
     (x86, x86.encode_send(1, 0), (8, 11, 12, 14, 15, 18, 20)),
     # two targets, unknown INTID, broadcast, ranges
     (arm, arm.encode_send(1, 0), (0, 27, 28, 40, 44, 56)),
+    # no bit, two bits, an unknown one too, not set
+    (riscv, riscv.encode_send(1, 0), (0, 1, 5, 30, 31)),
 ])  # fmt: skip
 def test_other_uses_of_the_registers_are_refused(isa, good, bits):
     for bit in bits:

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <stramash.h>
 
-enum { NPB_HOME = -1, NPB_TIMED = 1 }; /* no migration; the timed region */
+enum { NPB_HOME = -1, NPB_TOUR = -2, NPB_TIMED = 1 }; /* no migration; all nodes in turn; the timed region */
 
 /* x(k+1) = a x(k) modulo 2^46; the numbers are x(k) 2^-46.  Integers give exactly what the published floating-point
  * generator gives. */
@@ -76,16 +76,16 @@ static inline double npb_seconds(void)
 /* Arguments: problem class, and the node that does the work. */
 struct npb_arguments {
     int letter; /* of the class, a capital */
-    int target; /* node, or NPB_HOME */
+    int target; /* node, NPB_HOME or NPB_TOUR */
 };
 
 static inline void npb_usage(const char *name)
 {
-    fprintf(stderr, "usage: %s [S|W|A|B] [node|home]\n", name);
+    fprintf(stderr, "usage: %s [S|W|A|B] [node|home|tour]\n", name);
     exit(2);
 }
 
-/* The node that works: as asked, or the first that is not this one, or none. */
+/* The node that works: as asked, or the other one, or none; with more than two, all in turn. */
 static inline int npb_target(const char *name, const char *asked)
 {
     int home = current_node();
@@ -94,8 +94,10 @@ static inline int npb_target(const char *name, const char *asked)
 
     if (asked == NULL) {
         node = home == 0 ? 1 : 0;
-        return node_available(node) ? node : NPB_HOME;
+        return node_available(2) ? NPB_TOUR : node_available(node) ? node : NPB_HOME;
     }
+    if (strcmp(asked, "tour") == 0)
+        return NPB_TOUR;
     if (strcmp(asked, "home") == 0)
         return NPB_HOME;
     node = strtol(asked, &end, 10);
@@ -122,11 +124,43 @@ static inline struct npb_arguments npb_parse(const char *name, int argc, char **
     return given;
 }
 
+/* A thread on its way around the machine: `hops` nodes on, then function(argument). */
+struct npb_way {
+    void *(*function)(void *);
+    void *argument;
+    int hops;
+};
+
+static void *npb_go_on(void *data)
+{
+    struct npb_way *way = data;
+    int next = current_node() + 1;
+
+    if (way->hops-- == 0)
+        return way->function(way->argument);
+    return migrate_call(node_available(next) ? next : 0, npb_go_on, way);
+}
+
+/* One node further at each call, each time from node to node: the next, the one behind it, ..., home again. */
+static inline void *npb_tour(void *(*function)(void *), void *argument)
+{
+    static int hops;
+    struct npb_way way = {function, argument, 0};
+
+    hops = node_available(hops) ? hops + 1 : 1;
+    way.hops = hops;
+    return npb_go_on(&way);
+}
+
 /* function(argument) on the node that works, or here.  It returns its argument, so that a call which did not happen is
  * noticed. */
 static inline void npb_work(int target, void *(*function)(void *), void *argument)
 {
-    if ((target == NPB_HOME ? function(argument) : migrate_call(target, function, argument)) != argument) {
+    void *result = target == NPB_HOME   ? function(argument)
+                   : target == NPB_TOUR ? npb_tour(function, argument)
+                                        : migrate_call(target, function, argument);
+
+    if (result != argument) {
         perror("npb: migrate_call");
         exit(2);
     }
