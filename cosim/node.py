@@ -154,6 +154,8 @@ class Node:
             self._run_turn(message)
         elif kind == "access":
             self.kernel.device({key: value for key, value in message.items() if key != "kind"})
+        elif kind == "yield":
+            pass  # it came when the turn was over
         elif kind == "drain":
             for core in self.cores:
                 core.settle()
@@ -195,6 +197,7 @@ class Node:
         until = "it sends or blocks" if turn["until_ps"] < 0 else f"{turn['until_ps']} ps"
         self.shell.doing = f"running turn {turn['sequence']} of core {turn['core']} until {until}"
         self.shell.poll()
+        self._look_for_yield()
         if time.monotonic() - self._alive_at_s >= ALIVE_SECONDS:
             self._alive_at_s = time.monotonic()
             core = self.cores[self.indices.index(turn["core"])]
@@ -206,6 +209,14 @@ class Node:
                     "progress": core.engine.instructions + int(core.writer.written),
                 }
             )
+
+    def _look_for_yield(self) -> None:
+        """During a turn nothing but `yield` can come from the timebase."""
+        while (message := self.turns.receive(0)) is not None:
+            if message["kind"] != "yield":
+                self.turns.refuse(f"{message['kind']}: not during a turn")
+            elif message["sequence"] == self.turn["sequence"]:
+                self.cores[self.indices.index(self.turn["core"])].yields = True
 
     def statistics(self) -> dict[str, int]:
         """The kernel's counters, and where this process's host time went, in us."""

@@ -4,6 +4,7 @@
  start()  spawn ─▶ hello* ─▶ welcome memsys, timebase ─▶ ready* ─▶ welcome nodes ─▶ ready*
  load()   load ─▶ loaded*
  run()    start ─▶ console, exited, ... finished ─▶ collect ─▶ collected* ─▶ stop ─▶ exits*
+          now and then: paused ─▶ something is done to the machine (launch.agenda) ─▶ start
                                                                                  * has a limit
 ```
 One loop waits for everything: control messages, telemetry, and the exit of any child.  Whatever
@@ -211,13 +212,17 @@ class Supervisor:
         self._programs += 1
         return self._loaded[-1]["pid"]
 
-    def run(self) -> Outcome:
+    def run(self, agenda: Callable[["Supervisor"], None] | None = None) -> Outcome:
         """Run until all programs have ended (or run.limit_ps has passed); collect everything; end
         the processes.
+
+        agenda: runs the machine, by `go`, and does to it what is to be done meanwhile.
         """
         self.phase = "run"
-        self._send("timebase", {"kind": "start", "programs": self._programs})
-        self._until(lambda: self._end is not None, None, "finish", list)
+        if agenda is None:
+            self.go()
+        else:
+            agenda(self)
         self.outcome.finished = {k: v for k, v in (self._end or {}).items() if k != "kind"}
         self._collect()
         self.outcome.host_seconds = self.host_seconds
@@ -225,19 +230,38 @@ class Supervisor:
         self.close()
         return self.outcome
 
-    def pause(self) -> int:
-        """Hold the machine between two turns; its virtual time in ps.  `resume` lets it go on."""
+    def go(self, halt_ps: int = -1, wakes: Callable[[], object] = lambda: False) -> int | None:
+        """Let the machine run until it has ended (None), or pauses at `halt_ps`, its virtual time
+        then (never when -1), or, without a pause, until wakes() (-1).
+        """
+        self.resume(halt_ps)
+        return self.wait(wakes)
+
+    def wait(self, wakes: Callable[[], object] = lambda: False) -> int | None:
+        """Go on with `go` after wakes() was true."""
+        self._until(lambda: self._end or self._paused or wakes(), None, "finish", list)
+        if self._end is not None:
+            return None
+        return -1 if self._paused is None else self._paused["virtual_time_ps"]
+
+    def pause(self) -> int | None:
+        """Hold the machine between two turns; its virtual time in ps, None when the run is over.
+
+        `resume` lets it go on.
+        """
         self._paused = None
         self._send("timebase", {"kind": "pause"})
         self._until(
-            lambda: self._paused is not None, self.limits.answer_s, "pause", lambda: ["timebase"]
-        )
-        assert self._paused is not None
-        return self._paused["virtual_time_ps"]
+            lambda: self._paused or self._end,
+            self.limits.answer_s, "pause", lambda: ["timebase"],
+        )  # fmt: skip
+        return None if self._paused is None else self._paused["virtual_time_ps"]
 
-    def resume(self) -> None:
-        """Go on after a pause."""
-        self._send("timebase", {"kind": "start", "programs": self._programs})
+    def resume(self, halt_ps: int = -1) -> None:
+        """Go on after a pause, to the next one at `halt_ps` if it is not -1."""
+        self._paused = None
+        message = {"kind": "start", "programs": self._programs, "halt_ps": halt_ps}
+        self._send("timebase", message)
 
     def dump(self) -> str:
         """Who waits for what, now: one line per process, then per guest thread as far as known."""

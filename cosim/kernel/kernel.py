@@ -259,7 +259,7 @@ class Kernel:
         self.sends, self.acknowledges = [], []
         lane.interrupts = sorted([*lane.interrupts, *rows], key=arrival)
         limit = UNLIMITED if until_ps < 0 else cycles_of_ps(until_ps, self.frequency_hz)
-        core.contended = contended
+        core.contended, core.yields = contended, False
         self.memory.core = core
         self.scheduler.refresh(lane)
         self.services.turn_begins(self, lane)
@@ -314,6 +314,8 @@ class Kernel:
                     continue
             stop = core.run(stop_at, poll)
             traps.HANDLERS[stop.reason](self, thread, stop)
+            if core.yields:
+                limit = min(limit, core.now_cycles())
 
     def _is_ready(self, lane: Lane, thread: Thread) -> bool:
         """Deliver what signals ask for; True when the thread still has the core."""
