@@ -74,9 +74,7 @@ class Node:
         isa = cosim.isa.find(self.description["isa"])
         shared = self.segments["hierarchy"].array, self.segments["stream"].array
         port = _find(MEMORY_PORT)(*shared)
-        counters = _find(MEMORY_COUNTERS)(
-            configuration["settings"], configuration["nodes"], *shared
-        )
+        counters = self._counters()
         self.cores = [
             Core(
                 index,
@@ -103,10 +101,17 @@ class Node:
             load_services(str(configuration.get("run", {}).get("services", ""))), counters,
         )  # fmt: skip
         self.turn: dict[str, Any] = {}
-        self.now_ps = dict.fromkeys(self.indices, 0)
+        joined_ps = self.description.get("joined_ps", 0)
+        for core in self.cores:
+            core.idle_until(cycles_of_ps(joined_ps, core.frequency_hz))
+        self.now_ps = dict.fromkeys(self.indices, joined_ps)
         self._alive_at_s = self._turn_began_s = self.turn_seconds = 0.0
         shell.watch(self.turns)
         shell.answer("load", self._load)
+        shell.answer("offer", self._offer)
+        shell.answer("donate", self._donate)
+        shell.answer("reshape", self._reshape)
+        shell.answer("vacate", self._vacate)
         shell.answer("collect", self._collect)
         shell.answer("dump", self._dump)
         shell.statistics = self.statistics
@@ -245,6 +250,34 @@ class Node:
         program = message["program"]
         self.shell.doing = f"loading {program.get('name', '')}"
         return {"program": program.get("name", ""), "pid": self.kernel.load(program)}
+
+    # --- nodes join and leave, while the machine stands still ---
+
+    def _counters(self) -> Any:
+        configuration = self.shell.configuration
+        shared = self.segments["hierarchy"].array, self.segments["stream"].array
+        return _find(MEMORY_COUNTERS)(configuration["settings"], configuration["nodes"], *shared)
+
+    def _offer(self, _message: dict) -> dict:
+        with self.kernel.memory.uncharged():
+            offered = self.kernel.services.offer(self.kernel)
+        return dict(zip(("memory_bytes", "used", "total"), offered, strict=True))
+
+    def _donate(self, message: dict) -> dict:
+        with self.kernel.memory.uncharged():
+            start, end = self.kernel.services.donate(self.kernel, message["node"])
+        return {"start": start, "end": end}
+
+    def _reshape(self, message: dict) -> dict:
+        configuration = self.shell.configuration
+        configuration["settings"] = message["settings"]
+        configuration["nodes"][:] = message["nodes"]
+        self.kernel.reshape(message["settings"], self._counters())
+        return {}
+
+    def _vacate(self, message: dict) -> dict:
+        with self.kernel.memory.uncharged():
+            return self.kernel.services.vacate(self.kernel, message["heir"])
 
     def _collect(self, _message: dict) -> dict:
         reports = self.kernel.dump()

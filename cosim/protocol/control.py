@@ -145,6 +145,7 @@ RESHAPED = Message("reshaped", "The component works with these nodes now.")
 
 VACATED = Message("vacated", "May the node leave, and has it given up everything?", (
     Field("reason", Type.TEXT, "", LINE, "what keeps it here; '' when nothing does"),
+    Field("legacy", Type.TREE, "", (0, 4), "what others must know to go on without it"),
 ))  # fmt: skip
 
 WELCOME = Message("welcome", "The component belongs to the machine; this is its configuration.", (

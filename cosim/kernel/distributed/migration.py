@@ -89,7 +89,7 @@ class Migrations(ABC):
         kernel, process = self._kernel, thread.process
         if process.layout is None or node == kernel.node_index:
             raise KernelError(Errno.ENOSYS, "nothing to migrate")
-        if not 0 <= node < len(kernel.node_rows):
+        if not kernel.is_target(node):
             raise KernelError(Errno.ENODEV, f"there is no node {node}")
         if kernel.node_rows[node]["isa"] not in process.images:
             raise KernelError(Errno.ENODEV, f"the program was not built for node {node}")

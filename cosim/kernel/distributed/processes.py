@@ -86,6 +86,10 @@ class DistributedProcesses(Processes):
         if address not in self._users:
             self._spaces.pop(address, None)
 
+    def spaces(self) -> list:
+        """The address spaces that are at home here."""
+        return list(self._spaces.values())
+
     def space_at(self, address: int):
         """The address space with this record that is at home here; None when there is none."""
         return self._spaces.get(address)

@@ -135,6 +135,10 @@ class MultipleServices(Services):
         kernel.areas = AreaExchange(kernel, settings)
         kernel.messages = self.messages(kernel, settings, self.handlers)
 
+    def nodes_changed(self, kernel: Kernel, settings: Mapping) -> None:
+        """See Services.nodes_changed."""
+        kernel.messages.find_rings(settings)
+
     def turn_begins(self, kernel: Kernel, lane) -> None:
         """See Services.turn_begins."""
         kernel.messages.start_polling(lane)
