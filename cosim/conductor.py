@@ -62,6 +62,7 @@ class Conductor:
         self.started = self.paused = self.pause_answered = False
         self.turn: Turn | None = None
         self.yielding = False  # the turn in progress was asked to end
+        self.leaving: set[str] = set()  # nodes that leave when they have nothing to do
         endpoint = configuration["endpoints"]["turns"]
         keys = new_keys() if endpoint.startswith("tcp:") else None
         self.router, self.endpoint = bind_router(
@@ -79,6 +80,7 @@ class Conductor:
         shell.answer("start", self._start)
         shell.answer("pause", self._pause)
         shell.answer("reshape", self._reshape)
+        shell.answer("vacate", self._vacate)
         shell.answer("dump", lambda _message: {"cores": self.timebase.rows()})
         shell.answer("collect", lambda _message: {"statistics": self.statistics()})
         shell.statistics = self.statistics
@@ -133,6 +135,8 @@ class Conductor:
             if not self.router.send(turn.node, turn.message()):
                 raise MachineError(f"node {turn.node!r} does not take turn {turn.sequence}")
             self._await_turned(turn)
+            if turn.node in self.leaving and self.timebase.is_idle(turn.node):
+                self._halt_now()
 
     def _await_turned(self, turn: Turn) -> None:
         self.turn, self.yielding = turn, False
@@ -284,14 +288,20 @@ class Conductor:
             self.pause_answered = True
             self.shell.send({"kind": "paused", "virtual_time_ps": self.timebase.halt_ps})
 
+    def _vacate(self, message: dict) -> dict:
+        """May a node leave, as far as turns and interrupts go?"""
+        name = next(name for name, row in self.rows.items() if row["index"] == message["node"])
+        idle = self.timebase.is_idle(name)
+        return {"reason": "" if idle else "its cores have work or get interrupts", "legacy": {}}
+
     def _reshape(self, message: dict) -> dict:
         """Nodes joined, and will say so themselves, or left."""
-        settings, nodes = message["settings"], message["nodes"]
-        for name in self.nodes:
-            if any(row["name"] == name and row.get("left_ps") is not None for row in nodes):
-                self.nodes.remove(name)
-                self.timebase.leave(name)
-                break
+        settings, nodes = message["machine"]["settings"], message["machine"]["nodes"]
+        for row in nodes:
+            if "left_ps" in row and row["name"] in self.nodes:
+                self.nodes.remove(row["name"])
+                self.timebase.leave(row["name"])
+        self.leaving = {row["name"] for row in nodes if row.get("leaving")} & set(self.nodes)
         self.nodes += [row["name"] for row in nodes if row["name"] not in self.rows]
         self.rows = {row["name"]: row for row in nodes}
         self.timebase.broker.extend(*routes(settings, nodes))

@@ -270,9 +270,9 @@ class Node:
 
     def _reshape(self, message: dict) -> dict:
         configuration = self.shell.configuration
-        configuration["settings"] = message["settings"]
-        configuration["nodes"][:] = message["nodes"]
-        self.kernel.reshape(message["settings"], self._counters())
+        configuration["settings"] = message["machine"]["settings"]
+        configuration["nodes"][:] = message["machine"]["nodes"]
+        self.kernel.reshape(configuration["settings"], self._counters())
         return {}
 
     def _vacate(self, message: dict) -> dict:

@@ -16,7 +16,7 @@ gathered so far travel with the error.
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -100,6 +100,7 @@ class Supervisor:
         self.outcome = Outcome()
         self.segments: dict[str, Segment] = {}
         self._collected: dict[str, dict] = {}
+        self._answered: dict[str, dict] = {}
         self._loaded: list[dict] = []
         self._end: dict | None = None
         self._paused: dict | None = None
@@ -263,17 +264,93 @@ class Supervisor:
         message = {"kind": "start", "programs": self._programs, "halt_ps": halt_ps}
         self._send("timebase", message)
 
+    # ------------------------------------------------------------------ nodes that come and go
+
+    def ask(self, names: Sequence[str], message: dict) -> dict[str, dict]:
+        """Send a message to processes of a machine that stands still; the answer of each."""
+        self._answered.clear()
+        for name in names:
+            self._send(name, message)
+        left = lambda: [name for name in names if name not in self._answered]  # noqa: E731
+        self._until(lambda: not left(), self.limits.answer_s, f"answer {message['kind']}", left)
+        return dict(self._answered)
+
+    def invite(self, name: str) -> None:
+        """Start the process of a node that may join, and wait for its hello.
+
+        InputError when it cannot be had; the machine goes on without it.
+        """
+        child = self._spawn(name, "node", held=True)
+        deadline_s = time.monotonic() + self.limits.hello_s
+        late = lambda: time.monotonic() > deadline_s  # noqa: E731
+        self._until(lambda: child.lost or child.state == "hello" or late(), None, "join", list)
+        if child.state != "hello":
+            reason = child.lost or f"it did not say hello within {self.limits.hello_s:g} s"
+            self.dismiss(name)
+            raise InputError(f"attach: node {name!r} cannot join: {reason}")
+
+    def dismiss(self, name: str) -> None:
+        """End the process of a node that was invited."""
+        child = self.children[name]
+        if child.state != "gone":
+            child.process.kill()
+            self._reap(child)
+        del self.children[name]
+        self.control.forget(name)
+
+    def admit(self, name: str) -> None:
+        """Welcome an invited node, and wait until it has joined the turns."""
+        child = self.children[name]
+        child.held = False
+        self._welcome()
+        ready = self.limits.ready_s
+        self._until(lambda: child.state == "ready", ready, "become ready", lambda: [name])
+
+    def release(self, name: str) -> None:
+        """Keep what a node has counted, and end its process."""
+        self._send(name, {"kind": "collect"})
+        self._until(
+            lambda: name in self._collected, self.limits.collect_s, "collect", lambda: [name]
+        )
+        child = self.children[name]
+        child.held = True
+        self._send(name, {"kind": "stop"})
+        self._until(lambda: child.state == "gone", self.limits.answer_s, "end", lambda: [name])
+        del self.children[name]
+
+    def stop_here(self, now_ps: int) -> None:
+        """End a run that is paused, as if this had been the limit of its virtual time."""
+        self._end = {"reason": "stopped", "virtual_time_ps": now_ps, "statistics": {}}
+
+    # ------------------------------------------------------------------ looking
+
+    def inspect(self) -> str:
+        """As `dump`, of a machine that goes on."""
+        self._ask_for_dumps()
+        deadline_s = time.monotonic() + self.limits.dump_s
+        self._until(lambda: not self._undumped() or time.monotonic() > deadline_s, None, "", list)
+        timebase = self.children["timebase"].dumped or {}
+        cores = core_table(timebase.get("details", {}).get("cores", []))
+        return f"{self._dumped()}\n\n{cores}"
+
     def dump(self) -> str:
         """Who waits for what, now: one line per process, then per guest thread as far as known."""
+        self._ask_for_dumps()
+        deadline_s = time.monotonic() + self.limits.dump_s
+        while time.monotonic() < deadline_s and self._undumped():
+            self._pump(20, failing=True)
+        return self._dumped()
+
+    def _ask_for_dumps(self) -> None:
         for child in self.children.values():
             child.dumped = None
             if child.state in ("welcomed", "ready"):
                 self.control.send(child.name, {"kind": "dump"})
-        deadline_s = time.monotonic() + self.limits.dump_s
-        while time.monotonic() < deadline_s and any(
-            c.dumped is None and c.state in ("welcomed", "ready") for c in self.children.values()
-        ):
-            self._pump(20, failing=True)
+
+    def _undumped(self) -> list[str]:
+        return [child.name for child in self._in("welcomed", "ready") if child.dumped is None]
+
+    def _dumped(self) -> str:
         rows = [(c.name, c.phase, c.said()) for c in self.children.values()]
         details = {c.name: c.dumped["details"] for c in self.children.values() if c.dumped}
         return "\n\n".join(part for part in (table(COLUMNS, rows), thread_table(details)) if part)
@@ -297,12 +374,14 @@ class Supervisor:
 
     # ------------------------------------------------------------------ children
 
-    def _spawn(self, name: str, role: str) -> None:
+    def _spawn(self, name: str, role: str, *, held: bool = False) -> Child:
         entry = self.entries.get(name, self.entries.get(role, ROLES[role].entry))
         endpoint = self.configuration["endpoints"]["control"]
         child = spawn(name, role, entry, endpoint, self.sockets, self._lifeline_read)
+        child.held = held
         self.children[name] = child
         self._poller.add(child.watch, name)
+        return child
 
     def _in(self, *states: str) -> list[Child]:
         return [child for child in self.children.values() if child.state in states]
@@ -443,7 +522,7 @@ class Supervisor:
             return
         now_s = time.monotonic()
         for child in self.children.values():
-            if now_s - child.heard_s > self.limits.silence_s:
+            if now_s - child.heard_s > self.limits.silence_s and not child.held:
                 line = (
                     f"process {child.name!r} has given no sign of life for "
                     f"{self.limits.silence_s:g} s; it was last {child.doing}"
@@ -473,7 +552,10 @@ class Supervisor:
                 f"release for both"
             )
             self.control.refuse(peer, reason)
-            self._failure = ProtocolError(reason)
+            if child.held:
+                child.lost = reason
+            else:
+                self._failure = ProtocolError(reason)
             return
         self.control.accept(peer, child.role)
         child.state, child.heard_s = "hello", time.monotonic()
@@ -483,7 +565,7 @@ class Supervisor:
         """Welcome whoever has what it needs: nodes need the segments and the turns' endpoint."""
         base_ready = all(c.state == "ready" for c in self.children.values() if c.role != "node")
         for child in self._in("hello"):
-            if child.role != "node" or base_ready:
+            if not child.held and (child.role != "node" or base_ready):
                 child.state = "welcomed"
                 self._send(child.name, {"kind": "welcome", "configuration": self.configuration})
 
@@ -520,6 +602,11 @@ class Supervisor:
 
     def _on_paused(self, _child: Child, message: dict) -> None:
         self._paused = message
+
+    def _on_answer(self, child: Child, message: dict) -> None:
+        self._answered[child.name] = message
+
+    _on_offered = _on_donated = _on_reshaped = _on_vacated = _on_answer
 
     def _on_collected(self, child: Child, message: dict) -> None:
         self._collected[child.name] = message
@@ -558,9 +645,14 @@ class Supervisor:
 
     def _collect(self) -> None:
         self.phase = "collect"
-        for name in self.children:
-            self._send(name, {"kind": "collect"})
-        left = lambda: [name for name in self.children if name not in self._collected]  # noqa: E731
+        for name, child in self.children.items():
+            if not child.held:
+                self._send(name, {"kind": "collect"})
+        left = lambda: [  # noqa: E731
+            name
+            for name, child in self.children.items()
+            if name not in self._collected and not child.held
+        ]
         self._until(lambda: not left(), self.limits.collect_s, "answer collect", left)
         for name, message in self._collected.items():
             self.outcome.statistics.update(message["statistics"])
@@ -571,6 +663,9 @@ class Supervisor:
     def _died(self, child: Child) -> None:
         """A child ended although nobody asked it to: find out why, and raise."""
         self._reap(child)
+        if child.held:
+            child.lost = child.lost or obituary(child, self.phase)
+            return
         spoke = child.process.returncode in (ChildExit.FAILED, ChildExit.REFUSED)
         wait_s = LAST_WORDS_SECONDS_MAX if spoke else LAST_WORDS_SECONDS
         deadline_s = time.monotonic() + wait_s

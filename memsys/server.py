@@ -130,7 +130,7 @@ def main(shell: Shell) -> None:
     shell.statistics = system.statistics
     shell.answer("collect", lambda message: system.collected())
     shell.answer("dump", lambda message: {"records pending": system.pending()})
-    shell.answer("reshape", lambda m: system.reshape(m["settings"], m["nodes"]) or {})
+    shell.answer("reshape", lambda m: system.reshape(**m["machine"]) or {})
     shell.ready(system.paths, system.facts)
     idle_calls = 0
     while True:

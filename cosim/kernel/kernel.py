@@ -119,7 +119,7 @@ class Services:
         legacy: what others must know to go on without this node.
         """
         count = len(kernel.tasks.by_tid)
-        return {"reason": f"{count} threads are at home there" if count else "", "legacy": []}
+        return {"reason": f"{count} threads are at home there" if count else "", "legacy": {}}
 
     def turn_begins(self, kernel: "Kernel", lane: Lane) -> None:
         """Called at the start of each turn of a core."""

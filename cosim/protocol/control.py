@@ -169,10 +169,10 @@ DONATE = Message("donate", "Give up what was offered.", (
     Field("node", Type.INT, "", (1, CORES_MAX), "index of the node that gets it"),
 ), answer="donated")  # fmt: skip
 RESHAPE = Message("reshape", "A node joined or leaves: the machine is this from now on.", (
-    Field("settings", Type.TREE, "", (0, 2), "every setting"),
-    Field("nodes", Type.TREE, "", (0, 5), "rows of the nodes, in machine order"),
+    Field("machine", Type.TREE, "", (0, 8), "settings, and nodes: their rows in machine order"),
 ), answer="reshaped")  # fmt: skip
-VACATE = Message("vacate", "Give up what other nodes need, if no thread is left here.", (
+VACATE = Message("vacate", "Give up what other nodes need, if no thread is left on the node.", (
+    Field("node", Type.INT, "", (1, CORES_MAX), "index of the node that leaves"),
     Field("heir", Type.INT, "", (0, CORES_MAX), "index of the node that inherits memory"),
 ), answer="vacated")  # fmt: skip
 COLLECT = Message("collect", "Settle everything and report it.", answer="collected")
@@ -185,7 +185,7 @@ PROTOCOL = Protocol(
         "supervisor": (WELCOME, LOAD, START, PAUSE, OFFER, DONATE, RESHAPE, VACATE, COLLECT, DUMP, STOP),
         "component": (HELLO, READY, RESHAPED, COLLECTED, DUMPED, FAILED),
         "memsys": (),
-        "timebase": (FINISHED, DEADLOCK, UNANSWERED, PAUSED),
+        "timebase": (FINISHED, DEADLOCK, UNANSWERED, PAUSED, VACATED),
         "node": (LOADED, CONSOLE, EXITED, OFFERED, DONATED, VACATED),
     },
     includes=dict.fromkeys(ROLES, ("component",)),
