@@ -10,9 +10,10 @@ from launch.supervisor import Supervisor
 
 
 class Outside(Protocol):
-    """Where requests come from while the machine runs: launch.operator."""
+    """Where requests come from while the machine runs: launch.outside."""
 
-    waiting: bool
+    @property
+    def waiting(self) -> bool: ...
 
     def serve(self, agenda: "Agenda") -> None: ...
 
@@ -54,7 +55,12 @@ class Agenda:
             return None
         try:
             self._pass(now_ps)
-            return None if self.live.stopped else self.live.perform(make(now_ps), now_ps)
+            if self.live.stopped:
+                return None
+            row = self.live.perform(make(now_ps), now_ps)
+            if not self.live.stopped:
+                self.live.let_go(now_ps)
+            return row
         finally:
             if not self.live.stopped:
                 supervisor.resume(self._next_ps())

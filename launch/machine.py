@@ -30,6 +30,7 @@ from launch.events import Attach, Event
 from launch.instantiation import Instantiation, Program, new_folder, place, split_class
 from launch.live import Live
 from launch.outcome import Heard, gather, partial
+from launch.outside import Outside
 from launch.progress import Display
 from launch.salvage import segment_statistics
 from launch.simulation import Simulation, parse_limit
@@ -292,7 +293,8 @@ class Machine:
         supervisor = Supervisor(configuration, listen, display, segment_statistics)
         self._supervisor = supervisor
         live = Live(supervisor, self.simulation)
-        agenda = Agenda(live, events)
+        outside = Outside(live)
+        agenda = Agenda(live, events, outside)
 
         def write(outcome: results.Outcome) -> None:
             final = {**configuration, "settings": live.simulation.settings, "nodes": live.rows}
@@ -308,6 +310,7 @@ class Machine:
             raise
         finally:
             display.close()
+            outside.close()
             self.close()
         write(outcome)
         if outcome.laws:

@@ -28,7 +28,7 @@ from cosim.process import REPORTED_CLASSES, ROLES, ChildExit
 from cosim.protocol import control as control_protocol
 from cosim.protocol import telemetry as telemetry_protocol
 from cosim.shared import Segment
-from cosim.transport import Limits, Poller, bind_router, bind_subscriber
+from cosim.transport import Endpoint, Limits, Poller, bind_router, bind_subscriber
 from launch.children import Child, obituary, spawn
 from launch.sockets import make_sockets
 from launch.who_waits import core_table, table, thread_table
@@ -109,6 +109,7 @@ class Supervisor:
         self._closed = False
         self._began_s = time.monotonic()
         self._shown_s = 0.0
+        self._listeners: dict[Endpoint, Callable[[], None]] = {}
         self._poller = Poller()
         self._open(configuration)
 
@@ -180,6 +181,11 @@ class Supervisor:
             "become ready",
             self._names_in("hello", "welcomed"),
         )
+
+    def listen(self, endpoint: Endpoint, take: Callable[[], None]) -> None:
+        """Call take() whenever the endpoint can be read."""
+        self._listeners[endpoint] = take
+        self._poller.add(endpoint, endpoint)
 
     @property
     def pids(self) -> list[int]:
@@ -360,6 +366,9 @@ class Supervisor:
         if self._closed:
             return
         self._closed = True
+        for endpoint in self._listeners:
+            self._poller.remove(endpoint)
+        self._listeners.clear()
         try:
             self._release_loops()
             self._end_children()
@@ -472,6 +481,8 @@ class Supervisor:
                 self._take_control(failing)
             elif key == "telemetry":
                 self._take_telemetry()
+            elif key in self._listeners:
+                self._listeners[key]()
             elif failing:
                 self._reap(self.children[key])
             else:
