@@ -275,9 +275,9 @@ class Node:
         self.kernel.reshape(configuration["settings"], self._counters())
         return {}
 
-    def _vacate(self, message: dict) -> dict:
+    def _vacate(self, _message: dict) -> dict:
         with self.kernel.memory.uncharged():
-            return self.kernel.services.vacate(self.kernel, message["heir"])
+            return self.kernel.services.vacate(self.kernel)
 
     def _collect(self, _message: dict) -> dict:
         reports = self.kernel.dump()

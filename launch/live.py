@@ -25,7 +25,6 @@ from launch.supervisor import Supervisor
 from launch.system import DEFAULT_NAMES, Node
 from memsys import growth, specification
 
-HEIR = 0  # who inherits memory; the first node never leaves
 ISA_NAMES = {isa: name for name, isa in DEFAULT_NAMES.items()}
 
 
@@ -187,7 +186,7 @@ class Live:
     def keeps(self, name: str) -> str:
         """What keeps a node from leaving now, '' when nothing does; then it has given up all."""
         for process in ("timebase", name):
-            message = {"kind": "vacate", "node": self._row(name)["index"], "heir": HEIR}
+            message = {"kind": "vacate", "node": self._row(name)["index"]}
             answer = self.supervisor.ask([process], message)[process]
             if answer["reason"]:
                 return answer["reason"]

@@ -15,7 +15,7 @@ import numpy as np
 from cosim.engine.stream import CORE_STREAM_BYTES, CoreStream, Word
 from cosim.process import Shell
 from cosim.shared import Segment
-from memsys import growth, laws, port, specification, state, statistics
+from memsys import departure, growth, laws, port, specification, state, statistics
 from memsys.pages import DIGEST_BYTES, add_pages
 
 CORES_MAX = 64
@@ -40,6 +40,7 @@ class MemorySystem:
         }
         self.state = state.build(self.specification, self.segments["hierarchy"].array)
         self.streams = self._streams()
+        self._left: set[int] = set()
         arrays = (self.segments[name].array for name in ("hierarchy", "stream"))
         self.port_address, argument, self._keep_alive = port.attach(*arrays)
         self._argument = np.uint64(argument)
@@ -58,6 +59,10 @@ class MemorySystem:
             self.state = growth.grow(self.specification, self.state, grown, segment)
             self.specification = grown
             self.streams = self._streams()
+        for index, node in enumerate(nodes):
+            if "left_ps" in node and index not in self._left:
+                departure.empty(self.specification, self.state, index)
+                self._left.add(index)
 
     def _streams(self) -> list[CoreStream]:
         count = len(self.specification.cores)

@@ -114,7 +114,7 @@ class Services:
     def nodes_changed(self, kernel: "Kernel", settings: Mapping) -> None:
         """Called when kernel.node_rows has changed, while the machine stands still."""
 
-    def vacate(self, kernel: "Kernel", heir: int) -> dict[str, Any]:
+    def vacate(self, kernel: "Kernel") -> dict[str, Any]:
         """Give up everything that other nodes need.  reason: why that cannot be done yet, or '';
         legacy: what others must know to go on without this node.
         """

@@ -173,7 +173,6 @@ RESHAPE = Message("reshape", "A node joined or leaves: the machine is this from 
 ), answer="reshaped")  # fmt: skip
 VACATE = Message("vacate", "Give up what other nodes need, if no thread is left on the node.", (
     Field("node", Type.INT, "", (1, CORES_MAX), "index of the node that leaves"),
-    Field("heir", Type.INT, "", (0, CORES_MAX), "index of the node that inherits memory"),
 ), answer="vacated")  # fmt: skip
 COLLECT = Message("collect", "Settle everything and report it.", answer="collected")
 DUMP = Message("dump", "Say what you are doing and waiting for.", answer="dumped")

@@ -87,6 +87,12 @@ class Ring:
         memory.store(self._base + HEAD, head + 1)
         return True
 
+    @property
+    def is_empty(self) -> bool:
+        """Has everything been read?  Without charge."""
+        peek = self._memory.peek
+        return peek(self._base + HEAD) == peek(self._base + TAIL)
+
     def get(self) -> Message | None:
         """The oldest message; None when there is none."""
         memory = self._memory

@@ -18,7 +18,7 @@ block that a kernel was not born with is unassigned again when it is empty and t
 without it (`memory.return_percent`).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
 
@@ -329,6 +329,15 @@ class GlobalAllocator:
             raise InvariantError("a block that was offered to a new node could not be emptied")
         self._counts["blocks.given"] += 1
         return block.start, block.end
+
+    def inherit(self, addresses: Iterable[int]) -> None:
+        """Have the blocks of a node that left; they go when they are empty and not needed."""
+        for address in addresses:
+            block = self._frames.block_at(address)
+            self._frames.inherit(block)
+            self._gained.append(block)
+        self._frames.frees_to_look = 1
+        self._set_limit()
 
     # --- for a researcher ---
 

@@ -33,7 +33,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from cosim.errors import InvariantError
-from cosim.kernel.commitment import KERNEL_FRAMES, Commitment
+from cosim.kernel.commitment import COMMITTED, KERNEL_FRAMES, SIGN, Commitment
 from cosim.kernel.errno import Errno, KernelError
 from cosim.kernel.frames import (
     BITS,
@@ -367,6 +367,29 @@ class FusedFrames(FrameAllocator):
                 f"block at {block.start:#x}: {block.capacity - free} frames are still in use"
             )
         self._memory.store(block.row + OWNER, owned(owner, BlockState.OFFLINE))
+
+    def bequeath(self) -> tuple[list[int], int, int]:
+        """This node leaves: what others have in its blocks stays where it is, and is another's.
+
+        The addresses of its blocks, frames that it promised, and frames for structures that are
+        left.
+        """
+        self.drain_returned()
+        memory, counts = self._memory, []
+        for field in (COMMITTED, KERNEL_FRAMES):
+            value = memory.load(self.directory + field)
+            counts.append(value - ((value & SIGN) << 1))
+        self.free(self.directory)
+        counts[1] -= 1  # the DIRECTORY's own
+        return [self.blocks[row].start for row in self.online_rows], *counts
+
+    def inherit(self, block: Block) -> None:
+        """Own a block of a node that left, with all that is in it."""
+        memory = self._memory
+        used = block.capacity - memory.load(block.row + FREE)
+        at = self.directory + FRAMES_USED
+        memory.store(at, memory.load(at) + used)
+        self._enter(block)
 
     def _enter(self, block: Block) -> None:
         with self.lock:

@@ -11,7 +11,7 @@ from cosim.kernel import interrupts
 from cosim.kernel.calls.table import Call
 from cosim.kernel.distributed.messages import Handler, MessageKind, Messages
 from cosim.kernel.distributed.migration import MIGRATION_CALLS
-from cosim.kernel.fused import namespaces
+from cosim.kernel.fused import departure, namespaces
 from cosim.kernel.fused.address_space import FusedAddressSpace, translations_moved
 from cosim.kernel.fused.allocator import GlobalAllocator
 from cosim.kernel.fused.delegation import FusedDelegation
@@ -106,11 +106,18 @@ class FusedServices(Services):
         before = frames.commitment.kernels
         machine = [layout.boot_ranges(row["index"]) for row in kernel.node_rows]
         frames.reshape(machine, kernel.nodes())
+        for row in kernel.node_rows:
+            if "legacy" in row:
+                departure.node_left(kernel, row, kernel.nodes()[0])
         for space in kernel.processes.spaces():
             space.account.follow(frames.commitment.kernels - before)
         kernel.messages.find_rings(settings)
         if kernel.node_index == 0:
             kernel.namespaces.publish()
+
+    def vacate(self, kernel: Kernel) -> dict[str, Any]:
+        """See Services.vacate."""
+        return departure.vacate(kernel)
 
     def prepare(self, kernel: Kernel, settings: Mapping) -> None:
         """Make the parts that the others need."""
