@@ -62,7 +62,6 @@ class Conductor:
         self.started = self.paused = self.pause_answered = False
         self.turn: Turn | None = None
         self.yielding = False  # the turn in progress was asked to end
-        self.leaving: set[str] = set()  # nodes that leave when they have nothing to do
         endpoint = configuration["endpoints"]["turns"]
         keys = new_keys() if endpoint.startswith("tcp:") else None
         self.router, self.endpoint = bind_router(
@@ -135,8 +134,6 @@ class Conductor:
             if not self.router.send(turn.node, turn.message()):
                 raise MachineError(f"node {turn.node!r} does not take turn {turn.sequence}")
             self._await_turned(turn)
-            if turn.node in self.leaving and self.timebase.is_idle(turn.node):
-                self._halt_now()
 
     def _await_turned(self, turn: Turn) -> None:
         self.turn, self.yielding = turn, False
@@ -301,7 +298,6 @@ class Conductor:
             if "left_ps" in row and row["name"] in self.nodes:
                 self.nodes.remove(row["name"])
                 self.timebase.leave(row["name"])
-        self.leaving = {row["name"] for row in nodes if row.get("leaving")} & set(self.nodes)
         self.nodes += [row["name"] for row in nodes if row["name"] not in self.rows]
         self.rows = {row["name"]: row for row in nodes}
         self.timebase.broker.extend(*routes(settings, nodes))

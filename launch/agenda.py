@@ -73,7 +73,9 @@ class Agenda:
             self.live.let_go(now_ps)
 
     def _next_ps(self) -> int:
-        return self.left[0].at_ps if self.left else -1
+        """When to pause next, -1: never."""
+        times = [self.live.look_ps, *(event.at_ps for event in list(self.left)[:1])]
+        return min((at_ps for at_ps in times if at_ps >= 0), default=-1)
 
     def _asked(self) -> bool:
         return self.outside is not None and self.outside.waiting

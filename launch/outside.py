@@ -80,7 +80,7 @@ class Outside:
             {
                 **{name: row[name] for name in ("name", "index", "isa", "cores")},
                 "joined_ps": row.get("joined_ps", 0),
-                "leaving": bool(row.get("leaving", False)),
+                "leaving": "leaving" in row,
             }
             for row in self._live.present()
         ]

@@ -277,14 +277,14 @@ class Kernel:
         return self._nodes
 
     def _present(self) -> list[int]:
-        return [row["index"] for row in self.node_rows if row.get("left_ps") is None]
+        return [row["index"] for row in self.node_rows if "left_ps" not in row]
 
     def is_target(self, node: int) -> bool:
         """May threads go to the node?  Not when it leaves as soon as it can."""
         if not 0 <= node < len(self.node_rows):
             return False
         row = self.node_rows[node]
-        return row.get("left_ps") is None and not row.get("leaving", False)
+        return "left_ps" not in row and "leaving" not in row
 
     def load(self, program: dict) -> int:
         """Make a process of a program; its pid.  InputError when it cannot run here."""
