@@ -10,7 +10,7 @@ from memsys import entries
 from memsys.coherence import State as Coherence
 from memsys.entries import OWNED
 from memsys.specification import Domain, Specification
-from memsys.state import FLAG_BITS, STATE_MASK, State
+from memsys.state import State, copies
 
 PRIVATE = ("l1i", "l1d", "l2")
 
@@ -26,8 +26,10 @@ def empty(specification: Specification, arrays: State, node: int) -> None:
             _empty_cores(specification, arrays, domain, cores)
 
 
-def _lines(words: np.ndarray) -> np.ndarray:
-    return words[words != 0] >> FLAG_BITS
+def _lines(words: np.ndarray, least: Coherence = Coherence.S) -> np.ndarray:
+    """Lines that a cache has in this state or a stronger one."""
+    lines, states = copies(words)
+    return lines[states >= least]
 
 
 def _empty_domain(specification: Specification, arrays: State, domain: Domain) -> None:
@@ -55,12 +57,9 @@ def _empty_cores(
     for core in cores:
         caches = [arrays.caches[f"{specification.cores[core].name}.{level}"] for level in PRIVATE]
         held = np.unique(np.concatenate([_lines(words) for words in caches]))
-        dirty = np.concatenate(
-            [_lines(np.where(words & STATE_MASK == Coherence.M, words, 0)) for words in caches[1:]]
-        )
-        for line in np.unique(dirty).tolist():
-            ways = third[line % len(third)]
-            ways[ways >> FLAG_BITS == line] |= int(Coherence.M)
+        dirty = np.concatenate([_lines(words, Coherence.M) for words in caches[1:]])
+        lines, states = copies(third)
+        third[np.isin(lines, dirty) & (states != 0)] |= third.dtype.type(Coherence.M)
         for words in caches:
             words[:] = 0
         _leave(table, held, 1 << core - domain.cores[0], owned)

@@ -16,7 +16,7 @@ from memsys.coherence import State as Coherence
 from memsys.entries import OWNED
 from memsys.pages import data_extents
 from memsys.specification import Domain, Specification
-from memsys.state import FLAG_BITS, STATE_MASK, WORD_BYTES, State
+from memsys.state import WORD_BYTES, State, copies
 
 # Room for what a machine may grow to, in sparse memory that costs nothing until it is used: tables
 # with the widest entries for two directories, and the caches of some dozen large nodes.
@@ -128,11 +128,12 @@ def _held(
         names.append(f"{domain.name}.l3")
     owned: dict[int, bool] = {}
     for name in names:
-        words = caches[name][caches[name] != 0]
-        lines, states = (words >> FLAG_BITS).tolist(), (words & STATE_MASK).tolist()
+        lines, states = (column.ravel().tolist() for column in copies(caches[name]))
         for line, found in zip(lines, states, strict=True):
+            if not found:
+                continue
             is_owned = found > Coherence.S and not name.endswith("l1i")
             owned[line] = owned.get(line, False) or is_owned
-    lines = np.array(sorted(owned), np.int64)
-    found = np.array([int(OWNED) | 1 if owned[line] else 1 for line in sorted(owned)], np.int64)
-    return Sparse(lines, found)
+    held = sorted(owned)
+    listed = [int(OWNED) | 1 if owned[line] else 1 for line in held]
+    return Sparse(np.array(held, np.int64), np.array(listed, np.int64))

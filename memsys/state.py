@@ -131,6 +131,11 @@ def caches(specification: Specification) -> Iterator[tuple[str, Cache]]:
             yield f"{domain.name}.l3", domain.l3
 
 
+def copies(ways: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(lines, states), both (sets, ways) i64, of a cache's array; state 0: a free way."""
+    return ways >> FLAG_BITS, ways & STATE_MASK
+
+
 def layout(specification: Specification) -> Layout:
     """Where everything is."""
     at = PART_WORDS
