@@ -96,6 +96,17 @@ class Broker:
         """The smallest latency: how far ahead of the others a core may run."""
         return min(self.latency_ps.values())
 
+    def extend(
+        self,
+        nodes: dict[int, str],
+        tables: dict[str, ModuleType],
+        latency_ps: dict[tuple[str, str], int],
+    ) -> None:
+        """The machine has these nodes from now on: those it had, and more; see the constructor."""
+        self.nodes, self.tables, self.latency_ps = nodes, tables, latency_ps
+        for counts in (self.sent, self.received):
+            counts.update({node: 0 for node in tables if node not in counts})
+
     def check_send(self, source_core: int, row: dict) -> None:
         """Translate the `sends` row of a core's turn, without sending.
 

@@ -1,8 +1,12 @@
 """The timebase's process: the nodes' sockets around a TimeBase and a Broker.
 
 It gathers the nodes, hands out the turns that the TimeBase decides, forwards accesses to devices,
-and tells the supervisor how the run ended.  A node that does not answer its turn is reported, not
-waited for.
+holds the turns when it is asked to, and tells the supervisor how the run ended.  A node that does
+not answer its turn is reported, not waited for.
+
+A pause has a virtual time.  When it is asked for now, that is the latest time any core has reached:
+the turn in progress is ended early, and the other cores run up to there.  Where turns end is no
+part of what is simulated, so a repetition that pauses at the same time finds the same machine.
 """
 
 import time
@@ -13,7 +17,7 @@ from cosim.durations import Durations
 from cosim.errors import MachineError, ProtocolError
 from cosim.process import Shell
 from cosim.protocol import turns as turns_protocol
-from cosim.timebase import EXTENDED, End, TimeBase, Turn, core_nodes
+from cosim.timebase import EXTENDED, NEVER_PS, End, Halt, TimeBase, Turn, core_nodes
 from cosim.transport import bind_router, new_keys
 from cosim.units import PS_PER_NS
 
@@ -24,14 +28,25 @@ UART = "uart0"  # every machine has it; its owner is the first node unless confi
 def build(configuration: dict) -> TimeBase:
     """The time base and broker that a configuration asks for, without cores yet."""
     settings, nodes, run = configuration["settings"], configuration["nodes"], configuration["run"]
-    names = [node["name"] for node in nodes]
-    tables = {node["name"]: cosim.isa.find(node["isa"]).interrupts for node in nodes}
     network_ps = settings.get("network.round_trip_ns", 0) * PS_PER_NS // 2  # one way
-    broker = Broker(core_nodes(nodes), tables, latencies(settings, names), network_ps)
-    quantum_ns = settings.get("time.quantum_ns") or broker.latency_ps_min // PS_PER_NS
+    broker = Broker(*routes(settings, nodes), network_ps)
     return TimeBase(
-        broker, quantum_ps=quantum_ns * PS_PER_NS, limit_ps=max(0, run.get("limit_ps", 0))
+        broker,
+        quantum_ps=quantum_ps(settings, broker),
+        limit_ps=max(0, run.get("limit_ps", 0)),
     )
+
+
+def routes(settings: dict, nodes: list[dict]) -> tuple[dict, dict, dict]:
+    """What a Broker must know of the nodes: see there."""
+    tables = {node["name"]: cosim.isa.find(node["isa"]).interrupts for node in nodes}
+    return core_nodes(nodes), tables, latencies(settings, list(tables))
+
+
+def quantum_ps(settings: dict, broker: Broker) -> int:
+    """How far a core may run ahead of the others."""
+    quantum_ns = settings.get("time.quantum_ns") or broker.latency_ps_min // PS_PER_NS
+    return quantum_ns * PS_PER_NS
 
 
 class Conductor:
@@ -43,10 +58,12 @@ class Conductor:
         self.timebase = build(configuration)
         self.nodes = [node["name"] for node in configuration["nodes"]]
         self.owners = {UART: self.nodes[0], **configuration.get("devices", {})}
-        self.frequencies = {n["name"]: n["frequency_hz"] for n in configuration["nodes"]}
+        self.rows = {node["name"]: node for node in configuration["nodes"]}
         self.accesses = 0
         self.turn_times = Durations()  # of bounded turns, from the grant to the answer
         self.started = self.paused = self.pause_answered = False
+        self.turn: Turn | None = None
+        self.yielding = False  # the turn in progress was asked to end
         endpoint = configuration["endpoints"]["turns"]
         keys = new_keys() if endpoint.startswith("tcp:") else None
         self.router, self.endpoint = bind_router(
@@ -63,6 +80,8 @@ class Conductor:
         shell.watch(self.router)
         shell.answer("start", self._start)
         shell.answer("pause", self._pause)
+        shell.answer("reshape", self._reshape)
+        shell.answer("vacate", self._vacate)
         shell.answer("dump", lambda _message: {"cores": self.timebase.rows()})
         shell.answer("collect", self._collect)
         shell.statistics = self.statistics
@@ -115,6 +134,9 @@ class Conductor:
             turn = self.timebase.next_turn()
             if isinstance(turn, End):
                 return turn
+            if isinstance(turn, Halt):
+                self.paused, self.pause_answered = True, False
+                continue
             granted_s = time.perf_counter()
             if not self.router.send(turn.node, turn.message()):
                 raise MachineError(f"node {turn.node!r} does not take turn {turn.sequence}")
@@ -123,6 +145,7 @@ class Conductor:
                 self.turn_times.add(time.perf_counter() - granted_s)
 
     def _await_turned(self, turn: Turn) -> None:
+        self.turn, self.yielding = turn, False
         progress_s = time.monotonic()
         progress = -1
         while self.timebase.granted is not None:
@@ -139,6 +162,9 @@ class Conductor:
                 self.shell.poll()
             if now_s - progress_s > self.shell.limits.answer_s:
                 self._unanswered(turn, int(now_s - progress_s))
+        self.turn = None
+        if self.yielding:
+            self._halt_now()
 
     def _in_turn(
         self,
@@ -209,7 +235,8 @@ class Conductor:
             return
         self.router.accept(peer, "node")
         for core in cores:
-            self.timebase.join(core, peer, self.frequencies[peer])
+            row = self.rows[peer]
+            self.timebase.join(core, peer, row["frequency_hz"], row.get("joined_ps", 0))
         self.router.send(peer, {"kind": "joined", "quantum_ps": self.timebase.quantum_ps})
 
     def _idle(self) -> None:
@@ -243,15 +270,48 @@ class Conductor:
     def _start(self, message: dict) -> None:
         if not self.started:
             self.timebase.programs_live = message["programs"]
+        halt_ps = message["halt_ps"]
+        self.timebase.halt_ps = NEVER_PS if halt_ps < 0 else halt_ps
         self.started, self.paused = True, False
 
     def _pause(self, _message: dict) -> None:
-        self.paused, self.pause_answered = True, False
+        """Halt as soon as it is known where the turn in progress ends."""
+        if self.turn is not None:
+            self.yielding = True
+            self.router.send(
+                self.turn.node, {"kind": "yield", "sequence": self.turn.sequence}
+            )
+        elif not self.paused:
+            self._halt_now()
+            self.paused = not self.started
+        self.pause_answered = False
+
+    def _halt_now(self) -> None:
+        self.timebase.halt_ps = min(self.timebase.halt_ps, self.timebase.virtual_time_ps)
 
     def _answer_pause(self) -> None:
         if self.paused and not self.pause_answered:
             self.pause_answered = True
-            self.shell.send({"kind": "paused", "virtual_time_ps": self.timebase.virtual_time_ps})
+            self.shell.send({"kind": "paused", "virtual_time_ps": self.timebase.halt_ps})
+
+    def _vacate(self, message: dict) -> dict:
+        """May a node leave, as far as turns and interrupts go?"""
+        name = next(name for name, row in self.rows.items() if row["index"] == message["node"])
+        idle = self.timebase.is_idle(name)
+        return {"reason": "" if idle else "its cores have work or get interrupts", "legacy": {}}
+
+    def _reshape(self, message: dict) -> dict:
+        """Nodes joined, and will say so themselves, or left."""
+        settings, nodes = message["machine"]["settings"], message["machine"]["nodes"]
+        for row in nodes:
+            if "left_ps" in row and row["name"] in self.nodes:
+                self.nodes.remove(row["name"])
+                self.timebase.leave(row["name"])
+        self.nodes += [row["name"] for row in nodes if row["name"] not in self.rows]
+        self.rows = {row["name"]: row for row in nodes}
+        self.timebase.broker.extend(*routes(settings, nodes))
+        self.timebase.quantum_ps = quantum_ps(settings, self.timebase.broker)
+        return {}
 
 
 def main(shell: Shell) -> None:

@@ -80,6 +80,7 @@ class Core:
         self._contended = False
         self._slice_instructions = SLICE_INSTRUCTIONS_FIRST
         self._poll_at = 0.0
+        self.yields = False  # somebody asked for the end of the turn: `run` comes back soon
         self.engine_seconds = 0.0  # host time: for people, never for the simulated world
 
     # The clock.
@@ -136,7 +137,7 @@ class Core:
         """Run user code until the local clock reaches `limit_cycles`, or something stops it.
 
         A LIMIT stop means: the clock is at or after the limit, by less than one instruction with
-        its references.  UNLIMITED is allowed.  `poll` is called about every POLL_SECONDS of host
+        its references, or `yields` was set.  UNLIMITED is allowed.  `poll` is called about every POLL_SECONDS of host
         time.
         """
         begun = self.engine.instructions
@@ -144,7 +145,7 @@ class Core:
             self._poll_sometimes(poll)
             done = self.engine.instructions - begun
             stop = self._run_stretch(limit_cycles, INLINE_INSTRUCTIONS - done)
-            if stop.reason != Reason.LIMIT:
+            if stop.reason != Reason.LIMIT or self.yields:
                 return stop
             if limit_cycles < UNLIMITED and self.now_cycles() >= limit_cycles:
                 return stop

@@ -75,9 +75,7 @@ class Node:
         isa = cosim.isa.find(self.description["isa"])
         shared = self.segments["hierarchy"].array, self.segments["stream"].array
         port = _find(MEMORY_PORT)(*shared)
-        counters = _find(MEMORY_COUNTERS)(
-            configuration["settings"], configuration["nodes"], *shared
-        )
+        counters = self._counters()
         self.cores = [
             Core(
                 index,
@@ -104,11 +102,18 @@ class Node:
             load_services(str(configuration.get("run", {}).get("services", ""))), counters,
         )  # fmt: skip
         self.turn: dict[str, Any] = {}
-        self.now_ps = dict.fromkeys(self.indices, 0)
+        joined_ps = self.description.get("joined_ps", 0)
+        for core in self.cores:
+            core.idle_until(cycles_of_ps(joined_ps, core.frequency_hz))
+        self.now_ps = dict.fromkeys(self.indices, joined_ps)
         self._alive_at_s = self._turn_began_s = self.turn_seconds = 0.0
         self.turn_times = Durations()  # of bounded turns, without the messages
         shell.watch(self.turns)
         shell.answer("load", self._load)
+        shell.answer("offer", self._offer)
+        shell.answer("donate", self._donate)
+        shell.answer("reshape", self._reshape)
+        shell.answer("vacate", self._vacate)
         shell.answer("collect", self._collect)
         shell.answer("dump", self._dump)
         shell.statistics = self.statistics
@@ -156,6 +161,8 @@ class Node:
             self._run_turn(message)
         elif kind == "access":
             self.kernel.device({key: value for key, value in message.items() if key != "kind"})
+        elif kind == "yield":
+            pass  # it came when the turn was over
         elif kind == "drain":
             for core in self.cores:
                 core.settle()
@@ -201,6 +208,7 @@ class Node:
         until = "it sends or blocks" if turn["until_ps"] < 0 else f"{turn['until_ps']} ps"
         self.shell.doing = f"running turn {turn['sequence']} of core {turn['core']} until {until}"
         self.shell.poll()
+        self._look_for_yield()
         if time.monotonic() - self._alive_at_s >= ALIVE_SECONDS:
             self._alive_at_s = time.monotonic()
             core = self.cores[self.indices.index(turn["core"])]
@@ -212,6 +220,14 @@ class Node:
                     "progress": core.engine.instructions + int(core.writer.written),
                 }
             )
+
+    def _look_for_yield(self) -> None:
+        """During a turn nothing but `yield` can come from the timebase."""
+        while (message := self.turns.receive(0)) is not None:
+            if message["kind"] != "yield":
+                self.turns.refuse(f"{message['kind']}: not during a turn")
+            elif message["sequence"] == self.turn["sequence"]:
+                self.cores[self.indices.index(self.turn["core"])].yields = True
 
     def statistics(self) -> dict[str, int]:
         """The kernel's counters, and where this process's host time went, in us."""
@@ -243,6 +259,34 @@ class Node:
         program = message["program"]
         self.shell.doing = f"loading {program.get('name', '')}"
         return {"program": program.get("name", ""), "pid": self.kernel.load(program)}
+
+    # --- nodes join and leave, while the machine stands still ---
+
+    def _counters(self) -> Any:
+        configuration = self.shell.configuration
+        shared = self.segments["hierarchy"].array, self.segments["stream"].array
+        return _find(MEMORY_COUNTERS)(configuration["settings"], configuration["nodes"], *shared)
+
+    def _offer(self, _message: dict) -> dict:
+        with self.kernel.memory.uncharged():
+            offered = self.kernel.services.offer(self.kernel)
+        return dict(zip(("memory_bytes", "used", "total"), offered, strict=True))
+
+    def _donate(self, message: dict) -> dict:
+        with self.kernel.memory.uncharged():
+            start, end = self.kernel.services.donate(self.kernel, message["node"])
+        return {"start": start, "end": end}
+
+    def _reshape(self, message: dict) -> dict:
+        configuration = self.shell.configuration
+        configuration["settings"] = message["machine"]["settings"]
+        configuration["nodes"][:] = message["machine"]["nodes"]
+        self.kernel.reshape(configuration["settings"], self._counters())
+        return {}
+
+    def _vacate(self, _message: dict) -> dict:
+        with self.kernel.memory.uncharged():
+            return self.kernel.services.vacate(self.kernel)
 
     def _collect(self, _message: dict) -> dict:
         reports = self.kernel.dump()

@@ -14,6 +14,16 @@ The pool is remote to every node.  N nodes divide the low 3 GiB and everything a
 slices, in machine order.  The message area and the shared window lie at the same addresses in every
 model, so that runs of different models differ in prices only.  Source: the paper, 8.1 and Figure 4;
 the place of the window is ours.
+
+A node that joins a machine which runs brings no memory; its row says which it was given (`memory`):
+
+| | it boots in | separated | shared | fully-shared |
+|---|---|---|---|---|
+| fused | a block that another kernel gave up | remote to it | remote, as a rule in the pool | local |
+| else | a share set aside above everything | local to it | remote: part of the pool | local |
+
+Shares (`memory.attach_shares` of `memory.attach_share` bytes) lie at the end of memory, the first
+one last, and belong to nobody until a node joins.  With no memory above the hole there is no pool.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,6 +47,8 @@ DEFAULTS: dict[str, Any] = {
     "memory.size": 8 * GiB,
     "memory.message_area": 128 * MiB,
     "memory.shared_window": 64 * MiB,
+    "memory.attach_share": 512 * MiB,
+    "memory.attach_shares": 0,
 }
 POOL = "pool"
 
@@ -75,12 +87,16 @@ class Row:
 
 @dataclass(frozen=True)
 class PhysicalMap:
-    """The resolved map.  rows: sorted, without overlap; what no row covers does not exist."""
+    """The resolved map.  rows: sorted, without overlap; what no row covers does not exist.
+
+    given: memory of nodes that joined, by index.
+    """
 
     model: str
     size_bytes: int
     node_names: tuple[str, ...]
     rows: tuple[Row, ...]
+    given: Mapping[int, tuple[tuple[int, int], ...]]
 
     def row_of(self, address: int) -> Row | None:
         """The row that holds `address`, None outside the map."""
@@ -110,6 +126,8 @@ class PhysicalMap:
         Excludes the message area and the shared window.  In the shared model the node's part of the
         pool comes last.
         """
+        if node_index in self.given:
+            return list(self.given[node_index])
         rows = [row for row in self.rows if row.boot_node == node_index]
         rows.sort(key=lambda row: (node_index not in row.local_nodes, row.start))
         return [(row.start, row.end) for row in rows]
@@ -152,20 +170,34 @@ def build(settings: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]]) -> Ph
 
     Raises InputError naming the setting that does not fit.
     """
-    model, size, message, window = (settings.get(name, DEFAULTS[name]) for name in DEFAULTS)
-    _check(model, size, message, window, nodes)
+    model, size, message, window, share, count = (
+        settings.get(name, DEFAULTS[name]) for name in DEFAULTS
+    )
+    born = [node for node in nodes if "memory" not in node]
+    _check(model, size, message, window, share, count, born)
     names = tuple(str(node["name"]) for node in nodes)
-    high = max(0, size - HOLE_END)
+    top = size - share * count
+    high = max(0, top - HOLE_END)
     slices = [
         (start, end, index, False)
-        for index, (start, end) in enumerate(_slices(0, min(size, HOLE_START), len(names)))
+        for index, (start, end) in enumerate(_slices(0, min(top, HOLE_START), len(born)))
     ] + [
         (start, end, index, True)
-        for index, (start, end) in enumerate(_slices(HOLE_END, HOLE_END + high, len(names)))
+        for index, (start, end) in enumerate(_slices(HOLE_END, HOLE_END + high, len(born)))
         if end > start
     ]
     everyone = tuple(range(len(names)))
-    rows = []
+    given = {
+        index: tuple((int(start), int(end)) for start, end in node["memory"])
+        for index, node in enumerate(nodes)
+        if "memory" in node
+    }
+    rows = [
+        _share_row(model, names, index, start, end, everyone)
+        for index, ranges in given.items()
+        for start, end in ranges
+        if start >= top
+    ]
     for start, end, index, is_high in slices:
         pooled = is_high and model == "shared"
         local = everyone if model == "fully-shared" else () if pooled else (index,)
@@ -195,7 +227,27 @@ def build(settings: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]]) -> Ph
     for index, name in enumerate(names):
         page = DEVICE_BASE + index * PAGE_BYTES
         rows.append(Row(page, page + PAGE_BYTES, RowKind.DEVICE, name, None, (index,)))
-    return PhysicalMap(model, size, names, tuple(sorted(rows, key=lambda row: row.start)))
+    return PhysicalMap(model, size, names, tuple(sorted(rows, key=lambda row: row.start)), given)
+
+
+def share(settings: Mapping[str, Any], number: int) -> tuple[int, int] | None:
+    """[start, end) of the share of the `number`th node that joins, from 0; None when it was not set
+    aside.
+    """
+    size, bytes_each, count = (
+        settings.get(f"memory.{name}", DEFAULTS[f"memory.{name}"])
+        for name in ("size", "attach_share", "attach_shares")
+    )
+    end = size - number * bytes_each
+    return (end - bytes_each, end) if 0 <= number < count else None
+
+
+def _share_row(
+    model: str, names: tuple[str, ...], index: int, start: int, end: int, everyone: tuple[int, ...]
+) -> Row:
+    pooled = model == "shared" and start >= HOLE_END
+    local = everyone if model == "fully-shared" else () if pooled else (index,)
+    return Row(start, end, RowKind.RAM, POOL if pooled else names[index], index, local)
 
 
 def _slices(start: int, end: int, count: int) -> list[tuple[int, int]]:
@@ -216,7 +268,15 @@ def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return joined
 
 
-def _check(model: str, size: int, message: int, window: int, nodes: Sequence[object]) -> None:
+def _check(
+    model: str,
+    size: int,
+    message: int,
+    window: int,
+    share: int,
+    count: int,
+    nodes: Sequence[object],
+) -> None:
     if model not in MODELS:
         raise InputError(f"memory.model: {model!r} is none of {', '.join(MODELS)}")
     if not nodes:
@@ -230,6 +290,13 @@ def _check(model: str, size: int, message: int, window: int, nodes: Sequence[obj
             f"memory.size: {size:#x} must be a multiple of {SLICE_BYTES:#x}, "
             f"at least {SLICE_BYTES:#x} a node, and not end in the device hole "
             f"{HOLE_START:#x}..{HOLE_END:#x}"
+        )
+    top = size - share * count
+    if share % SLICE_BYTES or top < len(nodes) * SLICE_BYTES or HOLE_START < top <= HOLE_END:
+        raise InputError(
+            f"memory.attach_share: {count} shares (memory.attach_shares) of {share:#x} bytes, a "
+            f"multiple of {SLICE_BYTES:#x}, must leave memory to each node, and not end in the "
+            f"device hole {HOLE_START:#x}..{HOLE_END:#x}"
         )
     for name, value in (("memory.message_area", message), ("memory.shared_window", window)):
         if value <= 0 or value % BOUNDARY_BYTES:

@@ -43,6 +43,8 @@ TABLE = (
     Setting("memory.message_area", 128 * MiB, "size", "byte", "memory reserved for messages between kernels"),
     Setting("memory.shared_window", 64 * MiB, "size", "byte", "memory that programs of several nodes may map"),
     Setting("memory.block", 128 * MiB, "size", "byte", "unit in which memory is handed to a kernel", (), MiB),
+    Setting("memory.attach_share", 512 * MiB, "size", "byte", "a node gets that joins a machine whose kernels do not share memory", (), MiB),
+    Setting("memory.attach_shares", 0, "integer", "node", "may join such a machine: memory that is set aside for them"),
     Setting("memory.blocks_at_start", 0, "integer", "block", "a fused kernel starts with; the others of its memory are for who asks first; 0: all"),
     Setting("memory.pressure_percent", 70, "integer", "percent", "of its frames a fused kernel uses before it wants one more block", (), 1),
     Setting("memory.return_percent", 30, "integer", "percent", "of its frames a fused kernel uses when it gives an empty extra block back"),

@@ -24,6 +24,8 @@ Cores touch memory one at a time, in an order that depends on virtual time only.
   a turn's first boundary.
 - A core with interrupts masked (inside a kernel) may overshoot `until`; it takes the interrupt at
   its next boundary.  The largest overshoot is a statistic.
+- Nobody's turn starts at or after `halt_ps`, and none goes on beyond the first boundary there: what
+  is done to the machine meanwhile is done at that time, in every repetition.
 """
 
 import heapq
@@ -59,6 +61,12 @@ class Turn(NamedTuple):
             "contended": self.contended,
             "interrupts": [item.row() for item in self.interrupts],
         }
+
+
+class Halt(NamedTuple):
+    """No turn would start before this time."""
+
+    virtual_time_ps: int
 
 
 class End(NamedTuple):
@@ -135,6 +143,7 @@ class TimeBase:
         self.limit_ps = limit_ps
         self.cores: dict[int, CoreTime] = {}
         self.programs_live = 0
+        self.halt_ps = NEVER_PS
         self.turns = self.turns_contended = self.turns_extended = self.overshoot_ps_max = 0
         self.granted: Turn | None = None
         self._heap: list[
@@ -143,20 +152,43 @@ class TimeBase:
         self._runnable = 0
         self._pending = 0
 
-    def join(self, index: int, node: str, frequency_hz: int = PS_PER_SECOND) -> None:
-        """A core takes part from now on, runnable at time 0 so that its first turn tells its
+    def join(
+        self, index: int, node: str, frequency_hz: int = PS_PER_SECOND, at_ps: int = 0
+    ) -> None:
+        """A core takes part from `at_ps` on, runnable then so that its first turn tells its
         state.
         """
         if index in self.cores:
             raise ProtocolError(f"core {index} has joined already")
-        self.cores[index] = CoreTime(index, node, frequency_hz)
+        now_ps = ps_of_cycles(cycles_of_ps(at_ps, frequency_hz), frequency_hz)
+        self.cores[index] = CoreTime(
+            index, node, frequency_hz, now_ps=now_ps, safe_until_ps=now_ps
+        )
         self._runnable += 1
         self._schedule(self.cores[index])
 
-    def next_turn(self) -> Turn | End:
+    def leave(self, node: str) -> None:
+        """The cores of a node, which have nothing to do, take part no more.
+
+        InvariantError when one has.
+        """
+        for core in [core for core in self.cores.values() if core.node == node]:
+            if core.state == "runnable" or core.pending:
+                raise InvariantError(f"core {core.index} of {node!r} leaves while it is needed")
+            core.state, core.wake_ps = "off", -1
+            core.version += 1
+
+    def is_idle(self, node: str) -> bool:
+        """Does no core of the node run, or get an interrupt?"""
+        cores = [core for core in self.cores.values() if core.node == node]
+        return not any(core.state == "runnable" or core.pending for core in cores)
+
+    def next_turn(self) -> Turn | Halt | End:
         """Grant the next turn, or say why there is none."""
         assert self.granted is None, f"turn {self.turns} is not answered yet"
         first = self._pop()
+        if first is None and self.programs_live and self.halt_ps != NEVER_PS:
+            return Halt(self.halt_ps)
         if first is None:
             return End("deadlock" if self.programs_live else "exited", self.virtual_time_ps)
         core, start_ps = first
@@ -164,6 +196,9 @@ class TimeBase:
             return End("exited", self.virtual_time_ps)  # only timers of kernels are left
         if self.limit_ps and start_ps >= self.limit_ps:
             return End("limit", self.limit_ps)
+        if start_ps >= self.halt_ps:
+            self._schedule(core)
+            return Halt(self.halt_ps)
         other_ps = self._peek()
         due = self._take_due(core, start_ps)
         until_ps = NEVER_PS if other_ps == NEVER_PS else other_ps + self.quantum_ps
@@ -171,6 +206,7 @@ class TimeBase:
             until_ps = min(until_ps, core.pending[0][1].at_ps)
         if self.limit_ps:
             until_ps = min(until_ps, self.limit_ps)
+        until_ps = min(until_ps, self.halt_ps)
         self.turns += 1
         contended = other_ps <= start_ps + self.quantum_ps
         self.turns_contended += contended

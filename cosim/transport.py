@@ -288,6 +288,10 @@ class Router(Endpoint):
         """From now on `peer` may send what `role` may send."""
         self.peers[peer] = role
 
+    def forget(self, peer: str) -> None:
+        """It is a stranger again."""
+        self.peers.pop(peer, None)
+
     def send(self, peer: str, message: dict) -> bool:
         """False when the peer is gone or does not read."""
         return self.channel.send([_identity_of(peer), self.pack(message)])

@@ -17,6 +17,8 @@ class Child:
     """One process of the machine.
 
     watch: a descriptor that can be read when it has ended.  heard_s: host time of its last message.
+    held: it is not part of the machine yet, or no longer: its end is no failure.  lost: why it
+    cannot join, if so.
     last: its last `progress` message.  dumped: its answer to the current `dump`, None before.
     """
 
@@ -32,6 +34,8 @@ class Child:
     facts: dict[str, int] = field(default_factory=dict)
     last: dict = field(default_factory=dict)
     dumped: dict | None = None
+    held: bool = False
+    lost: str = ""
 
     def said(self) -> str:
         """What it does, honest about silence."""

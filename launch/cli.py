@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
-from cosim.errors import ExitCode, MachineError
-from launch import commands, options
+from cosim.errors import ExitCode, InputError, MachineError
+from launch import commands, live_commands, options
 from launch.consoles import errors_console, output_console
 from launch.failures import one_line
 
@@ -36,8 +35,11 @@ app = typer.Typer(
 
 @app.command()
 def run(
-    program: Annotated[str, typer.Argument(help="C file, static ELF, or a bundled guest's name")],
+    program: Annotated[
+        str | None, typer.Argument(help="C file, static ELF, or a bundled guest's name")
+    ] = None,
     arguments: Annotated[list[str] | None, typer.Argument(help="guest arguments, after --")] = None,
+    repeat: options.Repeat = None,
     on: options.On = "",
     beside: options.Beside = None,
     system: options.System = "vanilla",
@@ -51,27 +53,35 @@ def run(
     stdin: options.Stdin = None,
     seed: options.Seed = 1,
     limit: options.Limit = None,
+    isa: options.Isas = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> int:
     """Boot a machine, run a program on it, and write a run folder."""
     from launch.machine import Machine
 
-    jobs = [options.job(program, on, arguments or [], options.stdin_bytes(stdin))]
-    jobs += [options.parse_beside(text) for text in beside or []]
-    described = Machine(
-        machine=machine, memory=memory, preset=preset, settings=options.parse_settings(setting),
-        os=system, ideal_kernel=ideal_kernel, root=root, out=out, seed=seed, limit=limit,
-        progress=not quiet,
-    )  # fmt: skip
     guest_output = sys.stderr.buffer if as_json else sys.stdout.buffer
 
     def write(_node: str, data: bytes) -> None:
         guest_output.write(data)
         guest_output.flush()
 
-    with described:
-        done = described.run_together(jobs, console=write, command=sys.argv)
+    if (program is None) == (repeat is None):
+        raise InputError("run: name a program, or a run folder with --repeat; one of the two")
+    if repeat is not None:
+        done = Machine.repeat(
+            repeat, out=out, progress=not quiet, console=write, command=sys.argv
+        )
+    else:
+        jobs = [options.job(str(program), on, arguments or [], options.stdin_bytes(stdin))]
+        jobs += [options.parse_beside(text) for text in beside or []]
+        described = Machine(
+            machine=machine, memory=memory, preset=preset,
+            settings=options.parse_settings(setting), os=system, ideal_kernel=ideal_kernel,
+            root=root, out=out, seed=seed, limit=limit, isas=isa or (), progress=not quiet,
+        )  # fmt: skip
+        with described:
+            done = described.run_together(jobs, console=write, command=sys.argv)
     show_run(done, quiet=quiet, as_json=as_json)
     if (quiet or as_json) and done.manifest["ended"]["reason"] == "limit":  # else in the summary
         print(f"stramash: the time limit of {limit} ended the run", file=sys.stderr)
@@ -185,18 +195,11 @@ def diff(
     output_console().print(reports.difference_table(RunFolder.read(left), RunFolder.read(right)))
 
 
-@app.command()
-def ps() -> None:
-    """List the machines that run now."""
-    from launch import running
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("pid", "seconds", "state", "run", "command"):
-        table.add_column(column)
-    for live in running.find():
-        state = "running" if live.alive else "dead: `stramash clean` removes it"
-        table.add_row(str(live.pid), f"{live.seconds:.0f}", state, live.run, live.command)
-    output_console().print(table)
+for command in (
+    live_commands.attach, live_commands.detach, live_commands.ps, live_commands.inspect,
+    live_commands.stop,
+):  # fmt: skip
+    app.command()(command)
 
 
 @app.command()

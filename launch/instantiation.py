@@ -69,17 +69,20 @@ def place(
     on: Sequence[str] = (),
     arguments: Sequence[str] = (),
     stdin: bytes = b"",
+    isas: Sequence[str] = (),
 ) -> list[Program]:
     """The program, built for and placed on each of the nodes `on`.
 
-    With a design that migrates, C is built for all instruction sets of the machine at once.
+    With a design that migrates, C is built for all instruction sets of the machine at once, and for
+    `isas`.
     Without `on`: C goes to the first node, an ELF to the first node of its instruction set.
     Raises InputError for unknown nodes, programs that do not exist, compile or fit the node.
     """
     named = [system.node(name) for name in on]
     path = find(program)
     nodes = named or [_default_node(system, path)]
-    images = _images(system, path) if design.migrates else {}
+    targets = list(dict.fromkeys((*system.isas, *isas)))
+    images = _images(targets, path) if design.migrates else {}
     return [
         Program(
             path.stem,
@@ -93,17 +96,17 @@ def place(
     ]
 
 
-def _images(system: System, path: Path) -> dict[str, Path]:
+def _images(isas: list[str], path: Path) -> dict[str, Path]:
     """The ELFs of a program that may migrate, by instruction set; none when it cannot.
 
     An ELF of a multi-ISA program brings its siblings: the files beside it that are called the same
     but for the instruction set.
     """
     if is_source(path):
-        return multi_isa.build(path, system.isas)
+        return multi_isa.build(path, isas)
     if multi_isa.layout_of(path) is None:
         return {}
-    images = {isa: path.with_name(f"{path.stem}.{isa}") for isa in system.isas}
+    images = {isa: path.with_name(f"{path.stem}.{isa}") for isa in isas}
     for isa, image in images.items():
         if not image.is_file():
             raise InputError(

@@ -17,15 +17,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderResult
 
 from cosim.errors import InputError, InvariantError, MachineError
-from launch import designs, multi_isa, report, results, running
+from launch import designs, multi_isa, repetition, report, results, running
 from launch import system as systems
+from launch.agenda import Agenda
 from launch.build import build, find
+from launch.events import Attach, Event
 from launch.instantiation import Instantiation, Program, new_folder, place, split_class
+from launch.live import Live
 from launch.outcome import Heard, gather, partial
+from launch.outside import Outside
 from launch.progress import Display
 from launch.salvage import segment_statistics
 from launch.simulation import Simulation, parse_limit
@@ -107,8 +112,9 @@ class Machine:
     bundled one. memory, preset: short for the settings memory.model and memory.preset; settings:
     any others, by name. os: operating-system design (launch.designs), or "MODULE:NAME". root: the
     folder guests see as /.  out: the run folder (default: a new one below runs/).  seed: what
-    guests see as random.  limit: virtual time at which a run ends, as "5ms".  progress: show
-    progress on stderr, or where a Display of your own does. Raises InputError when these do not
+    guests see as random.  limit: virtual time at which a run ends, as "5ms".  isas: instruction
+    sets, beyond the nodes' own, that programs are built for: of nodes that may join.  progress:
+    show progress on stderr, or where a Display of your own does. Raises InputError when these do not
     make a machine.
     """
 
@@ -126,6 +132,7 @@ class Machine:
         out: str | Path | None = None,
         seed: int = 1,
         limit: str | None = None,
+        isas: Sequence[str] = (),
         progress: bool | Display = False,
     ) -> None:
         if nodes is not None and machine is not None:
@@ -140,8 +147,23 @@ class Machine:
         )
         self.root = None if root is None else Path(root)
         self.out = None if out is None else Path(out)
+        self.isas = tuple(isas)
         self.progress = progress
         self._supervisor: Supervisor | None = None
+
+    @classmethod
+    def repeat(cls, folder: str | Path, **options: Any) -> Run:
+        """Do the run in a folder again, events included: it ends in the same digest.
+
+        options: out, progress (see Machine), console, command (see run_together).
+        """
+        again = repetition.of_run(Path(folder))
+        own = {name: options.pop(name) for name in ("out", "progress") if name in options}
+        machine = cls(**own)
+        machine.system, machine.simulation = again.simulation.system, again.simulation
+        machine.root = again.root
+        with machine:
+            return machine.run_programs(again.programs, events=again.events, **options)
 
     def __enter__(self) -> "Machine":
         return self
@@ -181,11 +203,15 @@ class Machine:
         stdin: bytes | str = b"",
         root: str | Path | None = None,
         console: ConsoleCallback | None = None,
+        events: Sequence[Event] = (),
     ) -> Run:
         """Run one program, on one node or a copy on each of several at the same time, until it
-        ends."""
+        ends.
+
+        events: what is done to the machine meanwhile (launch.events).
+        """
         job = {"program": program, "on": on, "arguments": arguments, "stdin": stdin}
-        return self.run_together([job], root=root, console=console)
+        return self.run_together([job], root=root, console=console, events=events)
 
     def run_together(
         self,
@@ -194,6 +220,7 @@ class Machine:
         root: str | Path | None = None,
         console: ConsoleCallback | None = None,
         command: Sequence[str] | None = None,
+        events: Sequence[Event] = (),
     ) -> Run:
         """Run several programs at the same time, each on its node, until all have ended.
 
@@ -202,20 +229,35 @@ class Machine:
         InputError for programs that cannot run, MachineError when the machine fails; what had been
         counted until then is in the run folder.
         """
-        programs = self.place(jobs)
+        programs = self.place(jobs, [e.isa for e in events if isinstance(e, Attach)])
+        return self.run_programs(programs, root=root, console=console, command=command, events=events)
+
+    def run_programs(
+        self,
+        programs: Sequence[Program],
+        *,
+        root: str | Path | None = None,
+        console: ConsoleCallback | None = None,
+        command: Sequence[str] | None = None,
+        events: Sequence[Event] = (),
+    ) -> Run:
+        """As run_together, of programs that are built and placed."""
         folder = new_folder(programs[0].name, self.out)
         chosen = Path(root) if root is not None else self.root
         instantiation = Instantiation(self.simulation, folder, chosen)
-        return Run(self._execute(instantiation, programs, command or [], console))
+        return Run(self._execute(instantiation, programs, command or [], console, events))
 
-    def place(self, jobs: Sequence[Job]) -> list[Program]:
-        """Build every program for its nodes."""
+    def place(self, jobs: Sequence[Job], isas: Sequence[str] = ()) -> list[Program]:
+        """Build every program for its nodes, and for more instruction sets if it may migrate."""
         if not jobs:
             raise InputError("nothing to run: give at least one program")
         wanted = [_job(job) for job in jobs]
         with ThreadPoolExecutor(len(wanted)) as pool:
             design = self.simulation.design
-            placed = list(pool.map(lambda job: place(self.system, design, **job), wanted))
+            more = (*self.isas, *isas)
+            placed = list(
+                pool.map(lambda job: place(self.system, design, **job, isas=more), wanted)
+            )
         return [program for group in placed for program in group]
 
     def configuration_digest(self, programs: Sequence[Program]) -> str:
@@ -230,8 +272,13 @@ class Machine:
         programs: Sequence[Program],
         command: Sequence[str],
         console: ConsoleCallback | None,
+        events: Sequence[Event],
     ) -> results.RunFolder:
         configuration = instantiation.configuration(programs)
+        for number, program in enumerate(programs):
+            if program.stdin:
+                results.put(instantiation.folder / repetition.stdin_name(number), program.stdin)
+        recipe = repetition.recipe(self.simulation, self.isas)
         rows = [manifest_row(program) for program in programs]
         display = self.progress if isinstance(self.progress, Display) else QUIET
         if self.progress is True:
@@ -245,17 +292,27 @@ class Machine:
 
         supervisor = Supervisor(configuration, listen, display, segment_statistics)
         self._supervisor = supervisor
+        live = Live(supervisor, self.simulation)
+        outside = Outside(live)
+        agenda = Agenda(live, events, outside)
+
+        def write(outcome: results.Outcome) -> None:
+            final = {**configuration, "settings": live.simulation.settings, "nodes": live.rows}
+            if live.done:
+                final["run"] = {**configuration["run"], "events": live.done}
+            results.write(instantiation.folder, final, rows, command, outcome, recipe)
+
         try:
-            outcome = self._drive(supervisor, instantiation, programs, command, heard)
+            outcome = self._drive(supervisor, instantiation, programs, command, heard, agenda)
         except MachineError as error:
-            done = partial(error, programs, heard, supervisor)
-            results.write(instantiation.folder, configuration, rows, command, done)
+            write(partial(error, programs, heard, supervisor))
             error.args = (f"{error}; statistics so far: {instantiation.folder}",)
             raise
         finally:
             display.close()
+            outside.close()
             self.close()
-        results.write(instantiation.folder, configuration, rows, command, outcome)
+        write(outcome)
         if outcome.laws:
             raise InvariantError(
                 f"{len(outcome.laws)} laws of the memory system do not hold, first:"
@@ -271,12 +328,13 @@ class Machine:
         programs: Sequence[Program],
         command: Sequence[str],
         heard: Heard,
+        agenda: Agenda,
     ) -> results.Outcome:
         running.announce(supervisor.sockets.folder, instantiation.folder, list(command))
         supervisor.start()
         pids = [supervisor.load(program.node, program.row()) for program in programs]
         began_s = time.monotonic()
-        given = supervisor.run()
+        given = supervisor.run(agenda)
         return gather(given, programs, pids, heard, time.monotonic() - began_s)
 
     def __repr__(self) -> str:
@@ -313,6 +371,7 @@ def manifest_row(program: Program) -> dict[str, object]:
         "path": str(program.path),
         "digest": results.file_digest(program.path),
         "images": images,
+        "files": {isa: str(path) for isa, path in sorted(program.images.items())},
         "arguments": list(program.arguments),
         "stdin_digest": results.bytes_digest(program.stdin),
     }

@@ -47,6 +47,14 @@ Seed = Annotated[int, typer.Option("--seed", help="what guests see as random")]
 Limit = Annotated[
     str | None, typer.Option("--limit", help="virtual time at which the run ends, as 5ms")
 ]
+Repeat = Annotated[
+    Path | None,
+    typer.Option("--repeat", help="run folder: the same again, with all that was done to it"),
+]
+Isas = Annotated[
+    list[str] | None,
+    typer.Option("--isa", help="build for this one too: of a node that will attach; repeatable"),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress, no summary")]
 Json = Annotated[bool, typer.Option("--json", help="results as JSON on stdout")]
 

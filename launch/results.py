@@ -123,11 +123,12 @@ def write(
     programs: Sequence[Mapping],
     command: Sequence[str],
     outcome: Outcome,
+    recipe: Mapping | None = None,
 ) -> dict[str, Number]:
     """Write the run folder and return the complete statistics.
 
     configuration: as the processes received it.  programs: name, path, node, argv and the ELF's
-    digest each.
+    digest each.  recipe: what launch.repetition needs to do the same again.
     """
     nodes = [node["name"] for node in configuration["nodes"]]
     statistics = complete(outcome, nodes)
@@ -141,6 +142,7 @@ def write(
     if faults:
         put(folder / FAULTS, "\n\n".join(faults).encode() + b"\n")
     manifest = _manifest(configuration, programs, command, outcome, statistics)
+    manifest["recipe"] = dict(recipe or {})
     put(folder / MANIFEST, json.dumps(manifest, indent=1).encode() + b"\n")
     return statistics
 
@@ -184,7 +186,10 @@ def configuration_digest(configuration: Mapping, programs: Sequence[Mapping]) ->
         "settings": dict(configuration["settings"]),
         "nodes": list(configuration["nodes"]),
         "run": run,
-        "programs": [{k: v for k, v in program.items() if k != "path"} for program in programs],
+        "programs": [
+            {k: v for k, v in program.items() if k not in ("path", "files")}
+            for program in programs
+        ],
     }
     content = json.dumps(decisive, sort_keys=True, default=str).encode()
     return hashlib.blake2b(content, digest_size=DIGEST_BYTES).hexdigest()

@@ -78,6 +78,12 @@ def _alive(pid: int, born_s: float) -> bool:
         return False
 
 
+def is_alive(live: Live) -> bool:
+    """Does the supervisor still run?"""
+    found = _look(live.folder)
+    return found is not None and found.alive
+
+
 def clean() -> list[Path]:
     """Remove what dead supervisors left; the folders removed."""
     stale = [live.folder for live in find() if not live.alive]

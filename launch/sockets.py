@@ -11,6 +11,8 @@ from cosim.process import FOLDER_PREFIX, remove_folder
 from cosim.transport import Keys, new_keys
 
 SOCKET_NAMES = ("control", "turns", "telemetry")
+OUTSIDE = "outside"  # the socket for commands from other terminals, always in the folder
+TOKEN_FILE = "token"  # the run's secret, for those commands; only its owner can read it
 UNIX_PATH_BYTES_MAX = 107  # sun_path of sockaddr_un, less the final zero
 SUPERVISOR_FILE = "supervisor"  # holds the supervisor's pid, for `stramash ps` and `stramash clean`
 
@@ -27,6 +29,11 @@ class Sockets:
     def remove(self) -> None:
         """Remove the folder."""
         remove_folder(str(self.folder))
+
+
+def outside_endpoint(folder: Path) -> str:
+    """Where the machine with this folder takes commands."""
+    return f"ipc://{folder}/{OUTSIDE}"
 
 
 def _bases() -> list[Path]:
@@ -60,4 +67,8 @@ def make_sockets(tcp_host: str = "") -> Sockets:
         name: f"tcp://{tcp_host}:*" if tcp_host else f"ipc://{folder}/{name}"
         for name in SOCKET_NAMES
     }
-    return Sockets(folder, places, secrets.token_hex(16), new_keys() if tcp_host else None)
+    places[OUTSIDE] = outside_endpoint(folder)
+    token = secrets.token_hex(16)
+    with open(folder / TOKEN_FILE, "x", opener=lambda path, flags: os.open(path, flags, 0o600)) as f:
+        f.write(token)
+    return Sockets(folder, places, token, new_keys() if tcp_host else None)

@@ -4,6 +4,7 @@
  start()  spawn ─▶ hello* ─▶ welcome memsys, timebase ─▶ ready* ─▶ welcome nodes ─▶ ready*
  load()   load ─▶ loaded*
  run()    start ─▶ console, exited, ... finished ─▶ collect ─▶ collected* ─▶ stop ─▶ exits*
+          now and then: paused ─▶ something is done to the machine (launch.agenda) ─▶ start
                                                                                  * has a limit
 ```
 One loop waits for everything: control messages, telemetry, and the exit of any child.  Whatever
@@ -15,7 +16,7 @@ gathered so far travel with the error.
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -27,7 +28,7 @@ from cosim.process import REPORTED_CLASSES, ROLES, ChildExit
 from cosim.protocol import control as control_protocol
 from cosim.protocol import telemetry as telemetry_protocol
 from cosim.shared import Segment
-from cosim.transport import Limits, Poller, bind_router, bind_subscriber
+from cosim.transport import Endpoint, Limits, Poller, bind_router, bind_subscriber
 from launch.children import Child, obituary, spawn
 from launch.sockets import make_sockets
 from launch.who_waits import core_table, table, thread_table
@@ -99,6 +100,7 @@ class Supervisor:
         self.outcome = Outcome()
         self.segments: dict[str, Segment] = {}
         self._collected: dict[str, dict] = {}
+        self._answered: dict[str, dict] = {}
         self._loaded: list[dict] = []
         self._end: dict | None = None
         self._paused: dict | None = None
@@ -107,6 +109,7 @@ class Supervisor:
         self._closed = False
         self._began_s = time.monotonic()
         self._shown_s = 0.0
+        self._listeners: dict[Endpoint, Callable[[], None]] = {}
         self._poller = Poller()
         self._open(configuration)
 
@@ -179,6 +182,11 @@ class Supervisor:
             self._names_in("hello", "welcomed"),
         )
 
+    def listen(self, endpoint: Endpoint, take: Callable[[], None]) -> None:
+        """Call take() whenever the endpoint can be read."""
+        self._listeners[endpoint] = take
+        self._poller.add(endpoint, endpoint)
+
     @property
     def pids(self) -> list[int]:
         """Guest pids of the programs, in the order in which they were loaded."""
@@ -211,13 +219,17 @@ class Supervisor:
         self._programs += 1
         return self._loaded[-1]["pid"]
 
-    def run(self) -> Outcome:
+    def run(self, agenda: Callable[["Supervisor"], None] | None = None) -> Outcome:
         """Run until all programs have ended (or run.limit_ps has passed); collect everything; end
         the processes.
+
+        agenda: runs the machine, by `go`, and does to it what is to be done meanwhile.
         """
         self.phase = "run"
-        self._send("timebase", {"kind": "start", "programs": self._programs})
-        self._until(lambda: self._end is not None, None, "finish", list)
+        if agenda is None:
+            self.go()
+        else:
+            agenda(self)
         self.outcome.finished = {k: v for k, v in (self._end or {}).items() if k != "kind"}
         self._collect()
         self.outcome.host_seconds = self.host_seconds
@@ -225,31 +237,126 @@ class Supervisor:
         self.close()
         return self.outcome
 
-    def pause(self) -> int:
-        """Hold the machine between two turns; its virtual time in ps.  `resume` lets it go on."""
+    def go(self, halt_ps: int = -1, wakes: Callable[[], object] = lambda: False) -> int | None:
+        """Let the machine run until it has ended (None), or pauses at `halt_ps`, its virtual time
+        then (never when -1), or, without a pause, until wakes() (-1).
+        """
+        self.resume(halt_ps)
+        return self.wait(wakes)
+
+    def wait(self, wakes: Callable[[], object] = lambda: False) -> int | None:
+        """Go on with `go` after wakes() was true."""
+        self._until(lambda: self._end or self._paused or wakes(), None, "finish", list)
+        if self._end is not None:
+            return None
+        return -1 if self._paused is None else self._paused["virtual_time_ps"]
+
+    def pause(self) -> int | None:
+        """Hold the machine between two turns; its virtual time in ps, None when the run is over.
+
+        `resume` lets it go on.
+        """
         self._paused = None
         self._send("timebase", {"kind": "pause"})
         self._until(
-            lambda: self._paused is not None, self.limits.answer_s, "pause", lambda: ["timebase"]
-        )
-        assert self._paused is not None
-        return self._paused["virtual_time_ps"]
+            lambda: self._paused or self._end,
+            self.limits.answer_s, "pause", lambda: ["timebase"],
+        )  # fmt: skip
+        return None if self._paused is None else self._paused["virtual_time_ps"]
 
-    def resume(self) -> None:
-        """Go on after a pause."""
-        self._send("timebase", {"kind": "start", "programs": self._programs})
+    def resume(self, halt_ps: int = -1) -> None:
+        """Go on after a pause, to the next one at `halt_ps` if it is not -1."""
+        self._paused = None
+        message = {"kind": "start", "programs": self._programs, "halt_ps": halt_ps}
+        self._send("timebase", message)
+
+    # ------------------------------------------------------------------ nodes that come and go
+
+    def ask(self, names: Sequence[str], message: dict) -> dict[str, dict]:
+        """Send a message to processes of a machine that stands still; the answer of each."""
+        self._answered.clear()
+        for name in names:
+            self._send(name, message)
+        left = lambda: [name for name in names if name not in self._answered]  # noqa: E731
+        self._until(lambda: not left(), self.limits.answer_s, f"answer {message['kind']}", left)
+        return dict(self._answered)
+
+    def invite(self, name: str) -> None:
+        """Start the process of a node that may join, and wait for its hello.
+
+        InputError when it cannot be had; the machine goes on without it.
+        """
+        child = self._spawn(name, "node", held=True)
+        deadline_s = time.monotonic() + self.limits.hello_s
+        late = lambda: time.monotonic() > deadline_s  # noqa: E731
+        self._until(lambda: child.lost or child.state == "hello" or late(), None, "join", list)
+        if child.state != "hello":
+            reason = child.lost or f"it did not say hello within {self.limits.hello_s:g} s"
+            self.dismiss(name)
+            raise InputError(f"attach: node {name!r} cannot join: {reason}")
+
+    def dismiss(self, name: str) -> None:
+        """End the process of a node that was invited."""
+        child = self.children[name]
+        if child.state != "gone":
+            child.process.kill()
+            self._reap(child)
+        del self.children[name]
+        self.control.forget(name)
+
+    def admit(self, name: str) -> None:
+        """Welcome an invited node, and wait until it has joined the turns."""
+        child = self.children[name]
+        child.held = False
+        self._welcome()
+        ready = self.limits.ready_s
+        self._until(lambda: child.state == "ready", ready, "become ready", lambda: [name])
+
+    def release(self, name: str) -> None:
+        """Keep what a node has counted, and end its process."""
+        self._send(name, {"kind": "collect"})
+        self._until(
+            lambda: name in self._collected, self.limits.collect_s, "collect", lambda: [name]
+        )
+        child = self.children[name]
+        child.held = True
+        self._send(name, {"kind": "stop"})
+        self._until(lambda: child.state == "gone", self.limits.answer_s, "end", lambda: [name])
+        del self.children[name]
+
+    def stop_here(self, now_ps: int) -> None:
+        """End a run that is paused, as if this had been the limit of its virtual time."""
+        self._end = {"reason": "stopped", "virtual_time_ps": now_ps, "statistics": {}}
+
+    # ------------------------------------------------------------------ looking
+
+    def inspect(self) -> str:
+        """As `dump`, of a machine that goes on."""
+        self._ask_for_dumps()
+        deadline_s = time.monotonic() + self.limits.dump_s
+        self._until(lambda: not self._undumped() or time.monotonic() > deadline_s, None, "", list)
+        timebase = self.children["timebase"].dumped or {}
+        cores = core_table(timebase.get("details", {}).get("cores", []))
+        return f"{self._dumped()}\n\n{cores}"
 
     def dump(self) -> str:
         """Who waits for what, now: one line per process, then per guest thread as far as known."""
+        self._ask_for_dumps()
+        deadline_s = time.monotonic() + self.limits.dump_s
+        while time.monotonic() < deadline_s and self._undumped():
+            self._pump(20, failing=True)
+        return self._dumped()
+
+    def _ask_for_dumps(self) -> None:
         for child in self.children.values():
             child.dumped = None
             if child.state in ("welcomed", "ready"):
                 self.control.send(child.name, {"kind": "dump"})
-        deadline_s = time.monotonic() + self.limits.dump_s
-        while time.monotonic() < deadline_s and any(
-            c.dumped is None and c.state in ("welcomed", "ready") for c in self.children.values()
-        ):
-            self._pump(20, failing=True)
+
+    def _undumped(self) -> list[str]:
+        return [child.name for child in self._in("welcomed", "ready") if child.dumped is None]
+
+    def _dumped(self) -> str:
         rows = [(c.name, c.phase, c.said()) for c in self.children.values()]
         details = {c.name: c.dumped["details"] for c in self.children.values() if c.dumped}
         return "\n\n".join(part for part in (table(COLUMNS, rows), thread_table(details)) if part)
@@ -259,6 +366,9 @@ class Supervisor:
         if self._closed:
             return
         self._closed = True
+        for endpoint in self._listeners:
+            self._poller.remove(endpoint)
+        self._listeners.clear()
         try:
             self._release_loops()
             self._end_children()
@@ -273,12 +383,14 @@ class Supervisor:
 
     # ------------------------------------------------------------------ children
 
-    def _spawn(self, name: str, role: str) -> None:
+    def _spawn(self, name: str, role: str, *, held: bool = False) -> Child:
         entry = self.entries.get(name, self.entries.get(role, ROLES[role].entry))
         endpoint = self.configuration["endpoints"]["control"]
         child = spawn(name, role, entry, endpoint, self.sockets, self._lifeline_read)
+        child.held = held
         self.children[name] = child
         self._poller.add(child.watch, name)
+        return child
 
     def _in(self, *states: str) -> list[Child]:
         return [child for child in self.children.values() if child.state in states]
@@ -369,6 +481,8 @@ class Supervisor:
                 self._take_control(failing)
             elif key == "telemetry":
                 self._take_telemetry()
+            elif key in self._listeners:
+                self._listeners[key]()
             elif failing:
                 self._reap(self.children[key])
             else:
@@ -419,7 +533,7 @@ class Supervisor:
             return
         now_s = time.monotonic()
         for child in self.children.values():
-            if now_s - child.heard_s > self.limits.silence_s:
+            if now_s - child.heard_s > self.limits.silence_s and not child.held:
                 line = (
                     f"process {child.name!r} has given no sign of life for "
                     f"{self.limits.silence_s:g} s; it was last {child.doing}"
@@ -449,7 +563,10 @@ class Supervisor:
                 f"release for both"
             )
             self.control.refuse(peer, reason)
-            self._failure = ProtocolError(reason)
+            if child.held:
+                child.lost = reason
+            else:
+                self._failure = ProtocolError(reason)
             return
         self.control.accept(peer, child.role)
         child.state, child.heard_s = "hello", time.monotonic()
@@ -459,7 +576,7 @@ class Supervisor:
         """Welcome whoever has what it needs: nodes need the segments and the turns' endpoint."""
         base_ready = all(c.state == "ready" for c in self.children.values() if c.role != "node")
         for child in self._in("hello"):
-            if child.role != "node" or base_ready:
+            if not child.held and (child.role != "node" or base_ready):
                 child.state = "welcomed"
                 self._send(child.name, {"kind": "welcome", "configuration": self.configuration})
 
@@ -496,6 +613,11 @@ class Supervisor:
 
     def _on_paused(self, _child: Child, message: dict) -> None:
         self._paused = message
+
+    def _on_answer(self, child: Child, message: dict) -> None:
+        self._answered[child.name] = message
+
+    _on_offered = _on_donated = _on_reshaped = _on_vacated = _on_answer
 
     def _on_collected(self, child: Child, message: dict) -> None:
         self._collected[child.name] = message
@@ -534,9 +656,14 @@ class Supervisor:
 
     def _collect(self) -> None:
         self.phase = "collect"
-        for name in self.children:
-            self._send(name, {"kind": "collect"})
-        left = lambda: [name for name in self.children if name not in self._collected]  # noqa: E731
+        for name, child in self.children.items():
+            if not child.held:
+                self._send(name, {"kind": "collect"})
+        left = lambda: [  # noqa: E731
+            name
+            for name, child in self.children.items()
+            if name not in self._collected and not child.held
+        ]
         self._until(lambda: not left(), self.limits.collect_s, "answer collect", left)
         for name, message in self._collected.items():
             self.outcome.statistics.update(message["statistics"])
@@ -547,6 +674,9 @@ class Supervisor:
     def _died(self, child: Child) -> None:
         """A child ended although nobody asked it to: find out why, and raise."""
         self._reap(child)
+        if child.held:
+            child.lost = child.lost or obituary(child, self.phase)
+            return
         spoke = child.process.returncode in (ChildExit.FAILED, ChildExit.REFUSED)
         wait_s = LAST_WORDS_SECONDS_MAX if spoke else LAST_WORDS_SECONDS
         deadline_s = time.monotonic() + wait_s

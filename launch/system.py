@@ -7,7 +7,7 @@ Python.
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cosim.isa
@@ -61,6 +61,10 @@ class System:
         cores = sum(node.cores for node in self.nodes)
         if cores > CORES_MAX:
             raise InputError(f"{self.source}: {cores} cores, a machine has at most {CORES_MAX}")
+
+    def with_node(self, node: Node) -> "System":
+        """The system with one node more, the last one."""
+        return replace(self, nodes=(*self.nodes, node))
 
     @property
     def names(self) -> list[str]:

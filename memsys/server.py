@@ -16,7 +16,7 @@ import numpy as np
 from cosim.engine.stream import CORE_STREAM_BYTES, CoreStream, Word
 from cosim.process import Shell
 from cosim.shared import Segment
-from memsys import laws, port, specification, state, statistics
+from memsys import departure, growth, laws, port, specification, state, statistics
 from memsys.pages import DIGEST_BYTES, add_pages
 
 CORES_MAX = 64
@@ -37,15 +37,38 @@ class MemorySystem:
         self.segments = {
             "physical": Segment.create("physical", self.specification.map.size_bytes),
             "stream": Segment.create("stream", CORES_MAX * CORE_STREAM_BYTES),
-            "hierarchy": Segment.create("hierarchy", state.size_bytes(self.specification)),
+            "hierarchy": Segment.create("hierarchy", growth.room_bytes(self.specification)),
         }
         self.state = state.build(self.specification, self.segments["hierarchy"].array)
-        count = len(self.specification.cores)
-        self.streams = [CoreStream(self.segments["stream"].array, core) for core in range(count)]
+        self.streams = self._streams()
+        self._left: set[int] = set()
         arrays = (self.segments[name].array for name in ("hierarchy", "stream"))
         self.port_address, argument, self._keep_alive = port.attach(*arrays)
         self._argument = np.uint64(argument)
         self._usleep = np.uint64(ctypes.cast(ctypes.CDLL(None).usleep, ctypes.c_void_p).value or 0)
+
+    def reshape(self, settings: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]]) -> None:
+        """The machine has these nodes from now on: those it had, and perhaps more behind them; a
+        node that left has nothing in its caches any more.
+
+        InputError, and nothing has changed, when it cannot have them.
+        """
+        while self.consume():
+            pass
+        grown = specification.build(settings, nodes)
+        if len(grown.nodes) > len(self.specification.nodes):
+            segment = self.segments["hierarchy"]
+            self.state = growth.grow(self.specification, self.state, grown, segment)
+            self.specification = grown
+            self.streams = self._streams()
+        for index, node in enumerate(nodes):
+            if "left_ps" in node and index not in self._left:
+                departure.empty(self.specification, self.state, index)
+                self._left.add(index)
+
+    def _streams(self) -> list[CoreStream]:
+        count = len(self.specification.cores)
+        return [CoreStream(self.segments["stream"].array, core) for core in range(count)]
 
     @property
     def paths(self) -> dict[str, str]:
@@ -114,6 +137,7 @@ def main(shell: Shell) -> None:
     shell.statistics = system.statistics
     shell.answer("collect", lambda message: system.collected())
     shell.answer("dump", lambda message: {"records pending": system.pending()})
+    shell.answer("reshape", lambda m: system.reshape(**m["machine"]) or {})
     shell.ready(system.paths, system.facts)
     idle_calls = 0
     while True:

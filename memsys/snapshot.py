@@ -57,8 +57,10 @@ class Snapshots:
 
     def difference(self, before: Snapshot, after: Snapshot) -> dict[str, int]:
         """What was counted between two snapshots, by the names of stats.json.  A counter that did
-        not move is not named.
+        not move is not named.  Cores that were not there before counted nothing then.
         """
+        more = len(after.words) - len(before.words)
+        before = Snapshot(*(np.pad(array, ((0, more), (0, 0))) for array in before))
         found = self._named(after.counters - before.counters, after.words - before.words)
         for core in self.specification.cores:
             busy = self._busy(after, core.index) - self._busy(before, core.index)

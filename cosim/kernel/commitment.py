@@ -82,9 +82,18 @@ class Commitment:
         if used + frames > self._attainable - kept:
             raise KernelError(Errno.ENOMEM, "more than there is was promised already")
 
+    def share(self, directories: list[int], kept: int) -> None:
+        """From now on these kernels, by DIRECTORY, have their frames together."""
+        self._directories, self._kept = directories, kept
+        self.kernels = len(directories)
+
     def give_back(self, frames: int) -> None:
         """A promise is no longer needed."""
         self._add(COMMITTED, -frames)
+
+    def add(self, frames: int) -> None:
+        """What was promised means so many frames more now, whether they are there or not."""
+        self._add(COMMITTED, frames)
 
     def count_kernel(self, frames: int) -> None:
         """The kernel uses more frames for itself, or fewer."""
@@ -190,6 +199,26 @@ class Account:
             )
             if more > 0:
                 self._commitment.check(more)
+
+    def follow(self, kernels: int) -> None:
+        """So many kernels more, or fewer, may need tables and text of their own for it."""
+        frames = kernels * self._per_kernel()
+        self._commitment.add(frames)
+        self._memory.store(self._record, self.total + frames)
+
+    def _per_kernel(self) -> int:
+        """Promised frames that every kernel needs for itself."""
+        frames, served = 0, dict.fromkeys(self._shifts, -1)
+        for area in self._tree.all():
+            if not area.flags & AreaFlag.COMMITTED:
+                continue
+            for shift in self._shifts:
+                first, last = max(area.start >> shift, served[shift] + 1), area.end - 1 >> shift
+                frames += max(0, last - first + 1)
+                served[shift] = max(served[shift], last)
+            if area.flags & AreaFlag.PER_ISA:
+                frames += area.end - area.start >> PAGE_SHIFT
+        return frames
 
     def close(self) -> None:
         """The address space is over."""

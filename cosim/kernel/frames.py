@@ -106,19 +106,23 @@ class FrameAllocator:
         self._memory = memory
         self._block_bytes = block_bytes
         self._check(ranges)
-        self.directory = ranges[0][0]
         self.pressure_limit = NEVER
         self.on_pressure: Callable[[], object] = lambda: None
-        blocks = self._blocks_of(ranges)
-        self._know(blocks)
-        self._table_end = blocks[-1].row + BLOCK.size
         with memory.uncharged():
-            self._format(blocks, node)
+            self.directory = self._settle(ranges, node)
         self.lock = Spinlock(
             memory, self.directory + DIRECTORY.offset("lock"), node, "frame allocator lock"
         )
         total = self.total
         self.commitment = Commitment(memory, self.directory, [self.directory], total, total // KEPT)
+
+    def _settle(self, ranges: Sequence[tuple[int, int]], node: int) -> int:
+        """Write the metadata; the address of the DIRECTORY."""
+        blocks = self._blocks_of(ranges)
+        self._know(blocks)
+        self._table_end = blocks[-1].row + BLOCK.size
+        self._format(blocks, node)
+        return ranges[0][0]
 
     def _check(self, ranges: Sequence[tuple[int, int]]) -> None:
         if not ranges:
@@ -180,7 +184,8 @@ class FrameAllocator:
                     f"physical map: block {block.start:#x}..{block.end:#x} has {block.frames} "
                     f"frames and needs {block.reserved} for its own metadata; make the range larger"
                 )
-        memory.zero(self.directory, blocks[0].bitmap - self.directory)
+        directory = blocks[0].start
+        memory.zero(directory, blocks[0].bitmap - directory)
         for block in blocks:
             values = {
                 "base": block.start,
@@ -194,6 +199,9 @@ class FrameAllocator:
                 item = BLOCK.by_name[name]
                 memory.poke(block.row + item.offset, value, item.size)
             self._empty(block)
+        self._write_directory(directory, blocks, node)
+
+    def _write_directory(self, directory: int, blocks: Sequence[Block], node: int) -> None:
         header = {
             "magic": DIRECTORY_MAGIC,
             "node": node,
@@ -205,7 +213,7 @@ class FrameAllocator:
         }
         for name, value in header.items():
             item = DIRECTORY.by_name[name]
-            memory.poke(self.directory + item.offset, value, item.size)
+            self._memory.poke(directory + item.offset, value, item.size)
 
     def _empty(self, block: Block) -> None:
         """Write a block's metadata as when nothing but metadata is in use."""

@@ -97,6 +97,30 @@ class Services:
     def complete(self, kernel: "Kernel", settings: Mapping) -> None:
         """Called when the kernel is whole."""
 
+    def directories(self, frames: FrameAllocator, ranges: list[list[tuple[int, int]]]) -> list[int]:
+        """DIRECTORY of every node.  frames: this node's.  ranges: of every node."""
+        return [found[0][0] for found in ranges]
+
+    def offer(self, kernel: "Kernel") -> tuple[int, int, int]:
+        """What this kernel could give to a node that joins: bytes of memory, and its frames in use
+        and in all.  -1 bytes: every node has memory of its own.
+        """
+        return -1, kernel.frames.used, kernel.frames.total
+
+    def donate(self, kernel: "Kernel", node: int) -> tuple[int, int]:
+        """Give what was offered to the node; [start, end) in bytes."""
+        raise InvariantError("a kernel gives memory that it did not offer")
+
+    def nodes_changed(self, kernel: "Kernel", settings: Mapping) -> None:
+        """Called when kernel.node_rows has changed, while the machine stands still."""
+
+    def vacate(self, kernel: "Kernel") -> dict[str, Any]:
+        """Give up everything that other nodes need.  reason: why that cannot be done yet, or '';
+        legacy: what others must know to go on without this node.
+        """
+        count = len(kernel.tasks.by_tid)
+        return {"reason": f"{count} threads are at home there" if count else "", "legacy": {}}
+
     def turn_begins(self, kernel: "Kernel", lane: Lane) -> None:
         """Called at the start of each turn of a core."""
 
@@ -185,6 +209,7 @@ class Kernel:
         self.cores, self.release = cores, RELEASE
         self.node_name, self.node_index = node["name"], node["index"]
         self.node_rows = configuration["nodes"]
+        self._nodes = self._present()
         self.frequency_hz = int(node["frequency_hz"])
         self.seed = run.get("seed", 0)
         # ELFs by instruction set of each multi-ISA program, by its layout's digest: kernels name
@@ -232,14 +257,40 @@ class Kernel:
             segments["physical"].array, costs.resolve(settings), ideal=bool(run.get("ideal_kernel"))
         )
         ranges = [layout.boot_ranges(row["index"]) for row in self.node_rows]
-        self._directories = [found[0][0] for found in ranges]
         self.frames = self.services.make_frames(
             self.memory, ranges, int(settings["memory.block"]), self.node_index
         )
+        self._directories = self.services.directories(self.frames, ranges)
         row = layout.shared_window
         self.window = SharedWindow(self.memory, row.start, row.end, self.node_index)
 
     # --- from outside ---
+
+    def reshape(self, settings: Mapping, counters: Counters) -> None:
+        """The rows of nodes have changed: one joined at their end, or one left.  The machine stands
+        still.
+        """
+        layout = physical_map.build(settings, self.node_rows)
+        ranges = [layout.boot_ranges(row["index"]) for row in self.node_rows]
+        self._nodes = self._present()
+        with self.memory.uncharged():
+            self.services.nodes_changed(self, settings)
+            self._directories = self.services.directories(self.frames, ranges)
+        self.regions.use(counters)
+
+    def nodes(self) -> list[int]:
+        """Indices of the nodes that are there: they joined, and did not leave."""
+        return self._nodes
+
+    def _present(self) -> list[int]:
+        return [row["index"] for row in self.node_rows if "left_ps" not in row]
+
+    def is_target(self, node: int) -> bool:
+        """May threads go to the node?  Not when it leaves as soon as it can."""
+        if not 0 <= node < len(self.node_rows):
+            return False
+        row = self.node_rows[node]
+        return "left_ps" not in row and "leaving" not in row
 
     def load(self, program: dict) -> int:
         """Make a process of a program; its pid.  InputError when it cannot run here."""
@@ -265,7 +316,7 @@ class Kernel:
         self.sends, self.acknowledges = [], []
         lane.interrupts = sorted([*lane.interrupts, *rows], key=arrival)
         limit = UNLIMITED if until_ps < 0 else cycles_of_ps(until_ps, self.frequency_hz)
-        core.contended = contended
+        core.contended, core.yields = contended, False
         self.memory.core = core
         self.scheduler.refresh(lane)
         self.services.turn_begins(self, lane)
@@ -321,6 +372,8 @@ class Kernel:
                     continue
             stop = core.run(stop_at, poll)
             traps.HANDLERS[stop.reason](self, thread, stop)
+            if core.yields:
+                limit = min(limit, core.now_cycles())
 
     def _is_ready(self, lane: Lane, thread: Thread) -> bool:
         """Deliver what signals ask for; True when the thread still has the core."""

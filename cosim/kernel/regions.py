@@ -42,6 +42,10 @@ class Regions:
         self._counters = counters
         self._open: dict[tuple[int, int], tuple[Region, Any]] = {}
 
+    def use(self, counters: Counters) -> None:
+        """Other counters from now on: the machine has got more cores."""
+        self._counters = counters
+
     def begin(self, kernel, thread, label: int) -> None:
         """A region starts; one of the same thread and label that is open ends first."""
         if (thread.tid, label) in self._open:

@@ -85,6 +85,11 @@ class Slab:
         memory.store(self._address + PAGES, page)
         return self.add(page + LINE_BYTES, page + PAGE_BYTES)
 
+    def give_up(self) -> None:
+        """Give back the pages, and the frame of the record, which is the pool's own."""
+        self.release()
+        self._frames.free(self._address)
+
     def release(self) -> None:
         """Give all pages back; the pool is empty afterwards, whatever was in use."""
         memory = self._memory

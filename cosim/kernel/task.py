@@ -160,6 +160,10 @@ class TaskTable:
         self.by_tid: dict[int, Thread] = {}
         self.processes: dict[int, Process] = {}
 
+    def give_up(self) -> None:
+        """This node leaves, and no thread is left."""
+        self._slab.give_up()
+
     def next_id(self) -> int:
         """A thread id that was never used.  KernelError(EAGAIN) when the node has none left."""
         if self._next_id >= (self._node + 1) * PIDS_PER_NODE:

@@ -14,6 +14,16 @@ Socket: ROUTER bound by the supervisor, one DEALER per component whose routing i
        ◀───────────────────────────────── stop      the process ends: its exit is the answer
 ```
 At any time after `welcome`: dump ─▶ dumped.  `pause` ─▶ paused holds the turns, `start` resumes them.
+While they are held, nodes join and leave:
+
+```text
+ component                                supervisor
+       ◀───────────────────────────────── offer     (nodes) ─▶ offered: memory for one more
+       ◀───────────────────────────────── donate    (the node with the best offer) ─▶ donated
+       ◀───────────────────────────────── reshape   (all) ─▶ reshaped: the machine's nodes are these
+       ◀───────────────────────────────── welcome   (the new node) ─▶ ready
+       ◀───────────────────────────────── vacate    (a node that leaves) ─▶ vacated
+```
 """
 
 from cosim.wire import I64_MAX, Field, Message, Protocol, Type
@@ -114,9 +124,28 @@ UNANSWERED = Message("unanswered", "A node has not answered its turn, and makes 
 ))  # fmt: skip
 
 PAUSED = Message("paused",
-    "The turn in progress, if any, has ended; no other is handed out until `start`.", (
+    "No turn is handed out until `start`: none that is left would start before this time.", (
     Field("virtual_time_ps", Type.INT, "ps", (0, I64_MAX),
-          "the smallest local clock of a runnable core"),
+          "that of `start`, or the latest local clock of any core that ever ran"),
+))  # fmt: skip
+
+OFFERED = Message("offered", "What this kernel could give to a node that joins.", (
+    Field("memory_bytes", Type.INT, "byte", (-1, I64_MAX),
+          "0: nothing; -1: kernels do not share memory, each node has its own share"),
+    Field("used", Type.INT, "frame", (0, I64_MAX), "of its frames in use"),
+    Field("total", Type.INT, "frame", (1, I64_MAX), "of its frames"),
+))  # fmt: skip
+
+DONATED = Message("donated", "This memory is the new node's.", (
+    Field("start", Type.INT, "byte", (0, I64_MAX), "physical address"),
+    Field("end", Type.INT, "byte", (0, I64_MAX), "physical address behind it"),
+))  # fmt: skip
+
+RESHAPED = Message("reshaped", "The component works with these nodes now.")
+
+VACATED = Message("vacated", "May the node leave, and has it given up everything?", (
+    Field("reason", Type.TEXT, "", LINE, "what keeps it here; '' when nothing does"),
+    Field("legacy", Type.TREE, "", (0, 4), "what others must know to go on without it"),
 ))  # fmt: skip
 
 WELCOME = Message("welcome", "The component belongs to the machine; this is its configuration.", (
@@ -130,9 +159,21 @@ LOAD = Message("load", "Make a process of this program.", (
 START = Message("start", "Begin, or go on after a pause, to hand out turns.", (
     Field("programs", Type.INT, "", (0, 1 << 20),
           "programs loaded: the run ends when all have ended"),
+    Field("halt_ps", Type.INT, "ps", (-1, I64_MAX),
+          "pause, and say so, before the first turn that would start then or later; -1: never"),
 ))  # fmt: skip
 
-PAUSE = Message("pause", "Stop handing out turns.", answer="paused")
+PAUSE = Message("pause", "Stop handing out turns as soon as possible.", answer="paused")
+OFFER = Message("offer", "What could this kernel give to a node that joins?", answer="offered")
+DONATE = Message("donate", "Give up what was offered.", (
+    Field("node", Type.INT, "", (1, CORES_MAX), "index of the node that gets it"),
+), answer="donated")  # fmt: skip
+RESHAPE = Message("reshape", "A node joined or leaves: the machine is this from now on.", (
+    Field("machine", Type.TREE, "", (0, 8), "settings, and nodes: their rows in machine order"),
+), answer="reshaped")  # fmt: skip
+VACATE = Message("vacate", "Give up what other nodes need, if no thread is left on the node.", (
+    Field("node", Type.INT, "", (1, CORES_MAX), "index of the node that leaves"),
+), answer="vacated")  # fmt: skip
 COLLECT = Message("collect", "Settle everything and report it.", answer="collected")
 DUMP = Message("dump", "Say what you are doing and waiting for.", answer="dumped")
 STOP = Message("stop", "End now: close what is open and exit.")
@@ -140,11 +181,11 @@ STOP = Message("stop", "End now: close what is open and exit.")
 PROTOCOL = Protocol(
     "control", 1, "Starts, feeds, watches and stops the processes of a machine.",
     roles={
-        "supervisor": (WELCOME, LOAD, START, PAUSE, COLLECT, DUMP, STOP),
-        "component": (HELLO, READY, COLLECTED, DUMPED, FAILED),
+        "supervisor": (WELCOME, LOAD, START, PAUSE, OFFER, DONATE, RESHAPE, VACATE, COLLECT, DUMP, STOP),
+        "component": (HELLO, READY, RESHAPED, COLLECTED, DUMPED, FAILED),
         "memsys": (),
-        "timebase": (FINISHED, DEADLOCK, UNANSWERED, PAUSED),
-        "node": (LOADED, CONSOLE, EXITED),
+        "timebase": (FINISHED, DEADLOCK, UNANSWERED, PAUSED, VACATED),
+        "node": (LOADED, CONSOLE, EXITED, OFFERED, DONATED, VACATED),
     },
     includes=dict.fromkeys(ROLES, ("component",)),
 )  # fmt: skip

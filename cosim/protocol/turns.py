@@ -8,6 +8,7 @@ Socket: ROUTER bound by the timebase, one DEALER per node whose routing id is th
       ◀────────────────────────────────── joined
       ◀────────────────────────────────── turn      run one core until ...
  alive* ────────────────────────────────▶           while a long turn lasts
+      ◀────────────────────────────────── yield     end it soon, if it still lasts
  device* ───────────────────────────────▶           forwarded to the owner as `access`
  turned ────────────────────────────────▶           where the core stopped, what it sent
       ◀────────────────────────────────── drain     at the end of the run
@@ -88,6 +89,11 @@ TURNED = Message("turned",
           "ids of interrupts handled whose sender waits; they leave at now_ps"),
 ))  # fmt: skip
 
+YIELD = Message("yield",
+    "End this turn at the next instruction boundary that is convenient; too late, it means nothing.", (
+    SEQUENCE,
+))  # fmt: skip
+
 ALIVE = Message("alive", "A long turn makes progress; sent about once a second.", (
     CORE,
     SEQUENCE,
@@ -115,7 +121,7 @@ DRAINED = Message("drained", "Nothing of this node is under way.", (
 PROTOCOL = Protocol(
     "turns", 1, "Hands out turns in virtual time and carries interrupts and device accesses.",
     roles={
-        "timebase": (JOINED, TURN, ACCESS, DRAIN),
+        "timebase": (JOINED, TURN, YIELD, ACCESS, DRAIN),
         "node": (JOIN, TURNED, ALIVE, DEVICE, DRAINED),
     },
 )  # fmt: skip

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cosim import wire
-from cosim.protocol import control, telemetry, turns
+from cosim.protocol import control, outside, telemetry, turns
 from memsys import coherence
 
 ROOT = Path(__file__).parents[2]
@@ -18,7 +18,7 @@ DOCUMENTS = {
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_generated_document_is_fresh(name):
-    assert all(protocol.PROTOCOL.messages for protocol in (control, telemetry, turns))
+    assert all(protocol.PROTOCOL.messages for protocol in (control, outside, telemetry, turns))
     text = DOCUMENTS[name]()
     if os.environ.get("UPDATE_GOLDEN") == "1":
         (ROOT / name).write_text(text)

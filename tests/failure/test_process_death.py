@@ -159,7 +159,7 @@ def test_pause_holds_the_machine_and_resume_lets_it_go():
     with toy_machine(toy_turns=LONG) as supervisor:
         supervisor.start()
         supervisor.load("x86", {"name": "p"})
-        supervisor._send("timebase", {"kind": "start", "programs": 1})
+        supervisor._send("timebase", {"kind": "start", "programs": 1, "halt_ps": -1})
         first_ps = supervisor.pause()
         assert supervisor.pause() == first_ps
         supervisor.resume()

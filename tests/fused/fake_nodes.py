@@ -65,6 +65,9 @@ class Node:
         self.frames.on_foreign = lambda node: self._send(node, MessageKind.DRAIN_FRAMES)
         self.memory.core = self.core
 
+    def nodes(self) -> list[int]:
+        return list(range(len(self.node_rows)))
+
     def wake_task(self, tid: int) -> None:
         raise AssertionError(f"nobody wakes {tid}")
 

@@ -111,8 +111,8 @@ def current_node(kernel, _thread) -> int:
 
 
 def node_available(kernel, _thread, node: int) -> int:
-    """Our own: 1 when the machine has a node with this index."""
-    return int(any(row["index"] == signed(node) for row in kernel.node_rows))
+    """Our own: 1 when the machine has a node with this index now."""
+    return int(kernel.is_target(signed(node)))
 
 
 def node_cores(kernel, _thread, node: int) -> int:

@@ -82,20 +82,22 @@ class Messages:
         self._waiting: dict[int, deque] = {}
         self._polls = settings["message.notify"] == "poll"
         self._interval_ps = int(settings["message.poll_interval_ns"]) * PS_PER_NS
-        area = physical_map.build(settings, kernel.node_rows).message_area
-        places, slots = place(area.start, area.end, len(kernel.node_rows))
-        own = kernel.node_index
-        self._outgoing = {
-            target: Ring(kernel.memory, base, slots, own)
-            for (source, target), base in places.items()
-            if source == own
-        }
-        self._incoming = {
-            source: Ring(kernel.memory, base, slots, source)
-            for (source, target), base in places.items()
-            if target == own
-        }
+        self._outgoing: dict[int, Ring] = {}
+        self._incoming: dict[int, Ring] = {}
+        self.find_rings(settings)
         self._armed = False
+
+    def find_rings(self, settings: Mapping) -> None:
+        """Know the rings to and from every node there is now.  InputError without room for them."""
+        kernel, own = self._kernel, self._kernel.node_index
+        area = physical_map.build(settings, kernel.node_rows).message_area
+        joined = sum("memory" in row for row in kernel.node_rows)
+        places = place(area.start, area.end, len(kernel.node_rows) - joined, joined)
+        for (source, target), (base, slots) in places.items():
+            if source == own:
+                self._outgoing.setdefault(target, Ring(kernel.memory, base, slots, own))
+            elif target == own:
+                self._incoming.setdefault(source, Ring(kernel.memory, base, slots, source))
 
     def send(
         self, node: int, kind: MessageKind, words: Sequence[int] = (), data: bytes = b""
@@ -110,6 +112,12 @@ class Messages:
             self._try_later(node)
             return
         self._announce(node)
+
+    def pending(self) -> str:
+        """What is on its way from or to this node, '' when nothing is."""
+        rings = {**self._outgoing, **{~node: ring for node, ring in self._incoming.items()}}
+        full = sum(not ring.is_empty for ring in rings.values()) + sum(map(bool, self._waiting.values()))
+        return f"messages are under way in {full} rings" if full else ""
 
     def _put(self, node: int, kind: int, words: Sequence[int], data: bytes) -> bool:
         """Write a message; False when there is no room."""

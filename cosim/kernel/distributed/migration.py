@@ -29,6 +29,7 @@ from cosim.kernel.task import TASK, Thread
 from cosim.kernel.waiting import Block, Cause, PageWait, Wait
 
 STACK_GAP_BYTES = 512
+GUEST, WAS_GUEST = "nothing: it is a guest", "nothing: it was a guest"  # what idle ones wait for
 CORE = TASK.offset("core")
 RUNS_ON = TASK.offset("node")
 
@@ -89,7 +90,7 @@ class Migrations(ABC):
         kernel, process = self._kernel, thread.process
         if process.layout is None or node == kernel.node_index:
             raise KernelError(Errno.ENOSYS, "nothing to migrate")
-        if not 0 <= node < len(kernel.node_rows):
+        if not kernel.is_target(node):
             raise KernelError(Errno.ENODEV, f"there is no node {node}")
         if kernel.node_rows[node]["isa"] not in process.images:
             raise KernelError(Errno.ENODEV, f"the program was not built for node {node}")
@@ -118,7 +119,7 @@ class Migrations(ABC):
         self._give_back(thread, activation, result)
         thread.lane.core.engine.restore(activation.context)
         thread.mask = activation.signal_mask
-        waits_for = "its call on another node" if thread.activations else "nothing: it was a guest"
+        waits_for = "its call on another node" if thread.activations else WAS_GUEST
         raise Block(self.away(thread, waits_for))
 
     def _move_count(self, thread: Thread, node: int) -> None:
@@ -192,6 +193,11 @@ class Migrations(ABC):
         memory = self._kernel.memory
         memory.store(thread.descriptor + CORE, thread.lane.core.index, 4)
         memory.store(thread.descriptor + RUNS_ON, self._kernel.node_index, 4)
+
+    def is_idle(self, thread: Thread) -> bool:
+        """Is this Thread only kept for the next time that a thread of another home comes?"""
+        wait = thread.wait
+        return wait is not None and wait.reason in (GUEST, WAS_GUEST) and not thread.inbox
 
     # --- waiting ---
 

@@ -21,6 +21,7 @@ from cosim.errors import InputError
 from cosim.kernel import loader
 from cosim.kernel.calls.thread import child_context
 from cosim.kernel.distributed.messages import MessageKind
+from cosim.kernel.distributed.migration import GUEST
 from cosim.kernel.distributed.rings import DATA_BYTES_MAX, Message
 from cosim.kernel.errno import KernelError
 from cosim.kernel.layout import AreaFlag, AreaKind
@@ -86,6 +87,10 @@ class DistributedProcesses(Processes):
         if address not in self._users:
             self._spaces.pop(address, None)
 
+    def spaces(self) -> list:
+        """The address spaces that are at home here."""
+        return list(self._spaces.values())
+
     def space_at(self, address: int):
         """The address space with this record that is at home here; None when there is none."""
         return self._spaces.get(address)
@@ -142,7 +147,7 @@ class DistributedProcesses(Processes):
         thread = self._adopt(self.away[pid], tid, task, lane)
         thread.context = lane.core.engine.blank
         thread.state = TaskState.WAITING
-        thread.wait = self._kernel.migrations.away(thread, "nothing: it is a guest")
+        thread.wait = self._kernel.migrations.away(thread, GUEST)
         lane.threads += 1
         return thread
 
@@ -196,6 +201,24 @@ class DistributedProcesses(Processes):
         thread = super().make_thread(process, like, tid)
         self.count_thread(process.space, kernel.node_index, 1)
         return thread
+
+    # --- a node that leaves ---
+
+    def keeps(self) -> str:
+        """What is done here for programs, '' when nothing is: threads of other homes that may come
+        again do not count.
+        """
+        for thread in self._kernel.tasks.by_tid.values():
+            if thread.process.home == self._kernel.node_index:
+                return f"process {thread.process.pid} is at home there"
+            if not self._kernel.migrations.is_idle(thread):
+                return f"thread {thread.tid} of process {thread.process.pid} works there"
+        return self._kernel.messages.pending()
+
+    def node_left(self, node: int) -> None:
+        """At home: nobody has to be told there any more."""
+        for process in self._kernel.tasks.processes.values():
+            process.introduced.discard(node)
 
     # --- the end of a thread ---
 

@@ -1,6 +1,7 @@
 """A message ring in shared memory: one writer, one reader, one per ordered pair of nodes.
 
-The rings divide the message area of the physical map.  Source of the form: the artifact's shm
+The rings divide the message area of the physical map; those of a node that joins later take half of
+what is left.  Source of the form: the artifact's shm
 message layer, one-way windows with head, tail and slots of fixed size.
 
 ```text
@@ -86,6 +87,12 @@ class Ring:
         memory.store(self._base + HEAD, head + 1)
         return True
 
+    @property
+    def is_empty(self) -> bool:
+        """Has everything been read?  Without charge."""
+        peek = self._memory.peek
+        return peek(self._base + HEAD) == peek(self._base + TAIL)
+
     def get(self) -> Message | None:
         """The oldest message; None when there is none."""
         memory = self._memory
@@ -108,21 +115,45 @@ class Ring:
         return Message(self._source, kind, words, data)
 
 
-def place(start: int, end: int, nodes: int) -> tuple[dict[tuple[int, int], int], int]:
-    """Where the ring of each ordered pair (source, target) of `nodes` nodes begins in
-    [start, end), and slots per ring.
+class Place(NamedTuple):
+    """Where a ring begins, and its slots."""
+
+    base: int
+    slots: int
+
+
+def place(start: int, end: int, nodes: int, joined: int = 0) -> dict[tuple[int, int], Place]:
+    """The ring of each ordered pair (source, target) of nodes in [start, end): of the `nodes` that
+    were there from the start, and of as many as `joined`, one after the other.
 
     Raises InputError when there is no room for one slot per ring.
     """
     pairs = [(a, b) for a in range(nodes) for b in range(nodes) if a != b]
+    found = _divide(pairs, start, end, end - start)
+    for node in range(nodes, nodes + joined):
+        pairs = [pair for other in range(node) for pair in ((other, node), (node, other))]
+        free = max((row.base + _stride(row.slots) for row in found.values()), default=start)
+        found |= _divide(pairs, free, end, (end - free) // 2)
+    return found
+
+
+def _stride(slots: int) -> int:
+    return RING.size + slots * SLOT_BYTES
+
+
+def _divide(
+    pairs: Sequence[tuple[int, int]], start: int, end: int, share: int
+) -> dict[tuple[int, int], Place]:
+    """Rings for `pairs` from `start` on, in `share` bytes."""
     if not pairs:
-        return {}, 0
-    room = align_down((end - start) // len(pairs), LINE_BYTES)
+        return {}
+    room = align_down(share // len(pairs), LINE_BYTES)
     slots = min(SLOTS_MAX, (room - RING.size) // SLOT_BYTES)
     if slots < 1:
         raise InputError(
             f"memory.message_area: {end - start:#x} bytes are too few for {len(pairs)} message "
-            f"rings; give it at least {align_up(len(pairs) * (RING.size + SLOT_BYTES), 1 << 20):#x}"
+            f"rings; give it at least {align_up(len(pairs) * _stride(1), 1 << 20):#x} more"
         )
-    stride = RING.size + slots * SLOT_BYTES
-    return {pair: start + number * stride for number, pair in enumerate(pairs)}, slots
+    return {
+        pair: Place(start + number * _stride(slots), slots) for number, pair in enumerate(pairs)
+    }

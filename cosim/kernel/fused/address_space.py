@@ -66,13 +66,13 @@ class FusedAddressSpace(AddressSpace):
         """Nodes, other than this one, that have page tables for it."""
         return [
             node
-            for node in range(len(self.kernel.node_rows))
+            for node in self.kernel.nodes()
             if node != self.node and self.remote_cpu.table(self.address, node) is not None
         ]
 
     def tables(self) -> list[PageTable]:
         """See Areas.tables."""
-        found = [self.remote_cpu.table(self.address, n) for n in range(len(self.kernel.node_rows))]
+        found = [self.remote_cpu.table(self.address, node) for node in self.kernel.nodes()]
         others = [t for t in found if t is not None and t.root != self.page_table.root]
         return [self.page_table, *others]
 
@@ -183,10 +183,11 @@ def void_translations(kernel, space: int) -> None:
     """
     at = space + GENERATION
     kernel.memory.poke(at, kernel.memory.peek(at) + 1)
-    for row in kernel.node_rows:
-        node = row["index"]
+    if kernel.memory.core is None:
+        return  # the machine stands still: no core translates anything
+    for node in kernel.nodes():
         if node != kernel.node_index and kernel.remote_cpu.threads(space, node):
-            for core in range(row["cores"]):
+            for core in range(kernel.node_rows[node]["cores"]):
                 target = kernel.machine_core(node, core)
                 kernel.send_interrupt(target, Function.CALL_FUNCTION, 0)
 

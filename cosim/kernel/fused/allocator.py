@@ -18,11 +18,11 @@ block that a kernel was not born with is unassigned again when it is empty and t
 without it (`memory.return_percent`).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
 
-from cosim.errors import InputError
+from cosim.errors import InputError, InvariantError
 from cosim.kernel.distributed.messages import MessageKind
 from cosim.kernel.distributed.rings import Message
 from cosim.kernel.errno import Errno, KernelError
@@ -146,7 +146,7 @@ class GlobalAllocator:
         """
         if not self._in_turn() or (use == FrameUse.PAGE and self.worth_waiting()):
             return []
-        others = [n for n in range(len(self._kernel.node_rows)) if n != self._node]
+        others = [node for node in self._kernel.nodes() if node != self._node]
         pressures = {node: Fraction(*self._frames.occupancy(node)) for node in others}
         return sorted(others, key=pressures.__getitem__)
 
@@ -178,7 +178,7 @@ class GlobalAllocator:
         """
         own_used, own_total = self._frames.occupancy(self._node)
         best, best_used, best_total = self._node, own_used, own_total
-        for node in range(len(self._kernel.node_rows)):
+        for node in self._kernel.nodes():
             used, total = self._frames.occupancy(node)
             if node not in self._refused_by and used * best_total < best_used * total:
                 best, best_used, best_total = node, used, total
@@ -291,6 +291,53 @@ class GlobalAllocator:
             else:
                 earliest = min(earliest, missing)
         frames.frees_to_look = earliest
+
+    # --- a home for a node that joins, while the machine stands still ---
+
+    def offer(self) -> tuple[int, int, int]:
+        """Bytes of the block that a new node could have, and this kernel's frames in use and in
+        all; an unassigned block costs nobody anything.
+        """
+        block = self._frames.unassigned()
+        if block is not None:
+            return block.end - block.start, 0, 1
+        block = self._spare()
+        size = 0 if block is None else block.end - block.start
+        return size, *self._frames.occupancy(self._node)
+
+    def _spare(self) -> Block | None:
+        """The own block that is emptied most easily, for certain, and leaves this kernel more than
+        it takes.
+        """
+        used, total = self._frames.occupancy(self._node)
+        for block in self._by_use():
+            inside = block.capacity - self._free_in(block)
+            room = total - block.capacity - (used - inside) - inside
+            if room > block.capacity // PATIENCE and self._evacuation.can_empty(block):
+                return block
+        return None
+
+    def donate(self, node: int) -> tuple[int, int]:
+        """Hand the offered block over; [start, end)."""
+        block = self._frames.unassigned()
+        if block is not None:
+            self._memory.store(block.row + OWNER, owned(node, BlockState.OFFLINE))
+            return block.start, block.end
+        self._frames.drain_returned()
+        block = self._spare()
+        if block is None or not self._evict(block, node):
+            raise InvariantError("a block that was offered to a new node could not be emptied")
+        self._counts["blocks.given"] += 1
+        return block.start, block.end
+
+    def inherit(self, addresses: Iterable[int]) -> None:
+        """Have the blocks of a node that left; they go when they are empty and not needed."""
+        for address in addresses:
+            block = self._frames.block_at(address)
+            self._frames.inherit(block)
+            self._gained.append(block)
+        self._frames.frees_to_look = 1
+        self._set_limit()
 
     # --- for a researcher ---
 

@@ -40,8 +40,7 @@ class Evacuation:
         was moved until then is as good where it is.
         """
         contents = self._frames.contents(block)
-        fixed = self._waited_for() if contents else set()
-        if any(use != FrameUse.PAGE or address in fixed for address, use, _, _ in contents):
+        if not self._movable(contents):
             return False
         moved: dict[int, list[int]] = {}
         try:
@@ -55,6 +54,14 @@ class Evacuation:
             for space, pages in moved.items():
                 self._kernel.translations_moved(space, pages)
         return True
+
+    def can_empty(self, block: Block) -> bool:
+        """Is there nothing in the block that stays, wherever the rest may go?"""
+        return self._movable(self._frames.contents(block))
+
+    def _movable(self, contents: list[tuple[int, int, int, int]]) -> bool:
+        fixed = self._waited_for() if contents else set()
+        return not any(use != FrameUse.PAGE or address in fixed for address, use, _, _ in contents)
 
     def _move(self, address: int, space: int, virtual: int) -> bool:
         """Move one page; False when no table maps it.  KernelError(ENOMEM)."""
@@ -75,7 +82,7 @@ class Evacuation:
     def _entries(self, address: int, space: int, virtual: int) -> list[tuple[PageTable, int, int]]:
         """(table, slot, rights) of every kernel's entry that maps `virtual` to this frame."""
         found = []
-        for node in range(len(self._kernel.node_rows)):
+        for node in self._kernel.nodes():
             table = self._kernel.remote_cpu.table(space, node)
             slot = table.slot(virtual, create=False) if table is not None else 0
             entry = table.read_slot(slot) if slot else None

@@ -21,6 +21,9 @@ returned frames, or one from its blocks, under its allocator's lock.  They are g
 other.  So every free frame of the machine can be had by every kernel, which is what commitment
 (cosim.kernel.commitment) counts on.
 
+A node that joins a machine which runs boots in a block that another kernel gave up.  Its DIRECTORY
+is the first frame there, since the block's row stays where it is.
+
 Pages can be moved and kernel structures cannot.  So that blocks can be emptied, structures go to
 the home block, which holds the DIRECTORY and never changes hands, and pages to the blocks behind.
 """
@@ -30,7 +33,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from cosim.errors import InvariantError
-from cosim.kernel.commitment import Commitment
+from cosim.kernel.commitment import COMMITTED, KERNEL_FRAMES, SIGN, Commitment
 from cosim.kernel.errno import Errno, KernelError
 from cosim.kernel.frames import (
     BITS,
@@ -47,9 +50,9 @@ from cosim.kernel.frames import (
 from cosim.kernel.layout import BLOCK, DIRECTORY, FRAME, USE_MASK, BlockState, FrameUse
 from cosim.kernel.memory import KernelMemory
 from cosim.kernel.spinlock import Spinlock
-from cosim.units import PAGE_SHIFT, align_up
+from cosim.units import PAGE_BYTES, PAGE_SHIFT, align_up
 
-LOCK = DIRECTORY.offset("lock")
+LOCK, BLOCK_TABLE = DIRECTORY.offset("lock"), DIRECTORY.offset("block_table")
 RETURNED, RETURNED_LOCK = DIRECTORY.offset("returned"), DIRECTORY.offset("returned_lock")
 OWNER = BLOCK.offset("owner")  # with the state behind it one word: see owned
 NOBODY = 0xFFFF_FFFF
@@ -63,11 +66,22 @@ def owned(node: int, state: int) -> int:
     return node | state << 32
 
 
+def joined(machine: Sequence[Sequence[tuple[int, int]]], index: int) -> bool:
+    """Did the node join a machine that ran: is its memory a block of another's?"""
+    start = machine[index][0][0]
+    return any(low <= start < high for found in machine[:index] for low, high in found)
+
+
+def directory_in(home: Block) -> int:
+    """The DIRECTORY of a node that booted in a given block: its first frame."""
+    return home.start + home.reserved * PAGE_BYTES
+
+
 class FusedFrames(FrameAllocator):
     """See FrameAllocator, and the module.
 
-    blocks: of the whole machine by BLOCK row, this node's first.  returned: frames given back to
-    other kernels; borrowed: taken from them.  on_foreign(node): the first frame was put on that
+    blocks: of the whole machine by BLOCK row, this node's first.  directories: of every node there
+    ever was.  returned: frames given back to other kernels; borrowed: taken from them.  on_foreign(node): the first frame was put on that
     node's empty list.  lenders(use): nodes to borrow a frame from now, best first.
     on_freed: called after `frees_to_look` frees.  relieve: called when no frame is left; true when
     there is one again.
@@ -82,32 +96,22 @@ class FusedFrames(FrameAllocator):
         machine: Sequence[Sequence[tuple[int, int]]],
     ) -> None:
         """machine: the boot ranges of every node, in machine order; a node's DIRECTORY is first."""
-        super().__init__(memory, ranges, block_bytes, node)
         self._node = node
-        self._directories = [found[0][0] for found in machine]
-        self._returned_locks = [
-            Spinlock(memory, directory + RETURNED_LOCK, node, f"returned frames of node {index}")
-            for index, directory in enumerate(self._directories)
-        ]
-        self._locks = [
-            Spinlock(memory, directory + LOCK, node, f"frame allocator lock of node {index}")
-            for index, directory in enumerate(self._directories)
-        ]
-        own = self._blocks_of(ranges)
-        others = [self._blocks_of(machine[i]) for i in range(len(machine)) if i != node]
-        self.blocks = {b.row: b for b in [*own, *(block for found in others for block in found)]}
-        self._know(list(self.blocks.values()))
-        self.home = own[0].row
-        self._own = [block.row for block in own]
-        self._near = {b.row for b in own[1:] if b.start < ranges[0][1]}
-        self._reserve = own[0].capacity // HOME_RESERVE
         self._usable = owned(node, BlockState.ONLINE)
+        self._machine = machine
+        self.directories: list[int] = []
+        self._returned_locks: list[Spinlock] = []
+        self._locks: list[Spinlock] = []
+        super().__init__(memory, ranges, block_bytes, node)
+        self._own = [block.row for block in self._blocks_of(ranges) if block.row in self.blocks]
+        self._own = self._own or [self.home]
+        self._near = {
+            row for row in self._own[1:] if self.blocks[row].start < ranges[0][1]
+        }
+        self._reserve = self.blocks[self.home].capacity // HOME_RESERVE
         self.returned = self.borrowed = 0
-        homes = [self.blocks[directory + DIRECTORY.size] for directory in self._directories]
-        kept = sum(block.capacity // HOME_RESERVE for block in homes)
-        self.commitment = Commitment(
-            memory, self.directory, self._directories, self.attainable, kept
-        )
+        self.commitment = Commitment(memory, self.directory, [], self.attainable, 0)
+        self.reshape(machine, range(len(machine)))
         self.frees_to_look = NEVER
         self.on_foreign: Callable[[int], object] = lambda _node: None
         self.on_freed: Callable[[], object] = lambda: None
@@ -115,6 +119,65 @@ class FusedFrames(FrameAllocator):
         self.lenders: Callable[[int], Iterable[int]] = lambda _use: ()
         with memory.uncharged():
             self._arrange(self._own)
+
+    def _settle(self, ranges: Sequence[tuple[int, int]], node: int) -> int:
+        """See FrameAllocator._settle."""
+        machine = self._machine
+        own = [] if joined(machine, node) else self._blocks_of(ranges)
+        others = [
+            self._blocks_of(machine[index])
+            for index in range(len(machine))
+            if index != node and not joined(machine, index)
+        ]
+        self.blocks = {b.row: b for b in [*own, *(block for found in others for block in found)]}
+        if own:
+            self.home = own[0].row
+            self._format(own, node)
+            self._know(list(self.blocks.values()))
+            return own[0].start
+        self._know(list(self.blocks.values()))
+        home = self.block_at(ranges[0][0])
+        self.home = home.row
+        return self._found(home, node)
+
+    def _found(self, home: Block, node: int) -> int:
+        """Make a home of a block that was given up; its DIRECTORY."""
+        memory = self._memory
+        memory.zero(home.rows, home.frames * FRAME.size)
+        self._empty(home)
+        directory = directory_in(home)
+        memory.zero(directory, PAGE_BYTES)
+        self._write_directory(directory, [home], node)
+        self._take(home.row, FrameUse.KERNEL, 0, 0, directory)
+        memory.store(directory + KERNEL_FRAMES, 1)
+        memory.store(home.row + OWNER, self._usable)
+        return directory
+
+    def reshape(
+        self, machine: Sequence[Sequence[tuple[int, int]]], present: Sequence[int]
+    ) -> None:
+        """The machine has these nodes: boot ranges of every node there ever was, and the indices of
+        those that are there.
+        """
+        memory, node = self._memory, self._node
+        homes = [
+            self.block_at(found[0][0]) if joined(machine, index) else self._blocks_of(found)[0]
+            for index, found in enumerate(machine)
+        ]
+        self.directories[:] = [
+            directory_in(home) if joined(machine, index) else home.start
+            for index, home in enumerate(homes)
+        ]
+        self._returned_locks = [
+            Spinlock(memory, directory + RETURNED_LOCK, node, f"returned frames of node {index}")
+            for index, directory in enumerate(self.directories)
+        ]
+        self._locks = [
+            Spinlock(memory, directory + LOCK, node, f"frame allocator lock of node {index}")
+            for index, directory in enumerate(self.directories)
+        ]
+        kept = sum(homes[index].capacity // HOME_RESERVE for index in present)
+        self.commitment.share([self.directories[index] for index in present], kept)
 
     def _arrange(self, rows: Sequence[int]) -> None:
         """Allocate from these BLOCK rows: structures from the own table's rows in their order, then
@@ -151,7 +214,7 @@ class FusedFrames(FrameAllocator):
         """A frame of another kernel; None when it has none.  Structures from its home block if
         possible, pages from the others.
         """
-        load, directory = self._memory.load, self._directories[node]
+        load, directory = self._memory.load, self.directories[node]
         with self._returned_locks[node]:
             frame = load(directory + RETURNED)
             if frame:
@@ -159,7 +222,8 @@ class FusedFrames(FrameAllocator):
         if frame:  # in use as far as its owner knows
             self.set_user(frame, use, user, virtual)
             return frame
-        usable, home = owned(node, BlockState.ONLINE), directory + DIRECTORY.size
+        usable = owned(node, BlockState.ONLINE)
+        home = self._memory.peek(directory + BLOCK_TABLE)  # never changes
         rows = [row for row in self.blocks if load(row + OWNER) == usable and load(row + FREE)]
         if not rows:
             return None
@@ -214,9 +278,9 @@ class FusedFrames(FrameAllocator):
     def _give_back(self, address: int, row: int, number: int, owner: int) -> None:
         """Put another kernel's frame on its list; a frame there has no user any more."""
         memory = self._memory
-        if owner >= len(self._directories):
+        if owner >= len(self.directories):
             raise InvariantError(f"frame {address:#x} was freed, and its block belongs to nobody")
-        head = self._directories[owner] + RETURNED
+        head = self.directories[owner] + RETURNED
         entry = memory.load(row + ROWS) + number * FRAME.size
         with self._returned_locks[owner]:
             user = memory.load(entry)
@@ -253,7 +317,7 @@ class FusedFrames(FrameAllocator):
 
     def occupancy(self, node: int) -> tuple[int, int]:
         """(frames in use, frames in online blocks) of a node, as its DIRECTORY says."""
-        load, directory = self._memory.load, self._directories[node]
+        load, directory = self._memory.load, self.directories[node]
         return load(directory + FRAMES_USED), load(directory + FRAMES_TOTAL)
 
     def claim(self) -> Block | None:
@@ -266,6 +330,12 @@ class FusedFrames(FrameAllocator):
                 if memory.compare_and_swap(row + OWNER, free, taken) == free:
                     return block
         return None
+
+    def unassigned(self) -> Block | None:
+        """The first block that is for whoever asks; without charge."""
+        free = owned(NOBODY, BlockState.OFFLINE)
+        found = (block for row, block in self.blocks.items() if self._memory.peek(row + OWNER) == free)
+        return next(found, None)
 
     def online(self, block: Block) -> None:
         """Allocate from an own block that is offline, after its metadata is written anew."""
@@ -297,6 +367,29 @@ class FusedFrames(FrameAllocator):
                 f"block at {block.start:#x}: {block.capacity - free} frames are still in use"
             )
         self._memory.store(block.row + OWNER, owned(owner, BlockState.OFFLINE))
+
+    def bequeath(self) -> tuple[list[int], int, int]:
+        """This node leaves: what others have in its blocks stays where it is, and is another's.
+
+        The addresses of its blocks, frames that it promised, and frames for structures that are
+        left.
+        """
+        self.drain_returned()
+        memory, counts = self._memory, []
+        for field in (COMMITTED, KERNEL_FRAMES):
+            value = memory.load(self.directory + field)
+            counts.append(value - ((value & SIGN) << 1))
+        self.free(self.directory)
+        counts[1] -= 1  # the DIRECTORY's own
+        return [self.blocks[row].start for row in self.online_rows], *counts
+
+    def inherit(self, block: Block) -> None:
+        """Own a block of a node that left, with all that is in it."""
+        memory = self._memory
+        used = block.capacity - memory.load(block.row + FREE)
+        at = self.directory + FRAMES_USED
+        memory.store(at, memory.load(at) + used)
+        self._enter(block)
 
     def _enter(self, block: Block) -> None:
         with self.lock:

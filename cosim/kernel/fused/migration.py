@@ -76,6 +76,14 @@ class FusedMigrations(Migrations):
         else:
             self.come(lane, Move(*(found[name] for name in Move._fields)), record)
 
+    def keeps(self) -> str:
+        """Who is on the way to here and cannot be taken in yet; '' when nobody is."""
+        return f"a thread of process {min(self._early)} is on its way" if self._early else ""
+
+    def give_up(self) -> None:
+        """This node leaves, and no thread is away from it."""
+        self._slab.give_up()
+
     def introduced(self, pid: int) -> None:
         """The process is known now: take in the threads that were faster."""
         for lane, record in self._early.pop(pid, ()):

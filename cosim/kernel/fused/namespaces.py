@@ -48,12 +48,14 @@ class Namespaces:
         self._kernel = kernel
         if kernel.node_index == 0:
             with kernel.memory.uncharged():
-                self._publish()
+                record = kernel.frames.allocate()
+                kernel.memory.write(record, HOST_NAME.encode())
+                kernel.memory.store(kernel.directory_of(0) + PLACE, record)
+                self.publish()
 
-    def _publish(self) -> None:
-        kernel, memory = self._kernel, self._kernel.memory
-        record = kernel.frames.allocate()
-        memory.write(record, HOST_NAME.encode())
+    def publish(self) -> None:
+        """Write the cores of all nodes there ever were: their numbers stay."""
+        kernel, memory, record = self._kernel, self._kernel.memory, self._record()
         memory.store(record + NAMESPACES.offset("nodes"), len(kernel.node_rows), 4)
         for row in kernel.node_rows:
             machine = isas.find(row["isa"]).machine
@@ -61,7 +63,6 @@ class Namespaces:
             at = record + NAMESPACES.offset("rows") + row["index"] * PROCESSORS.size
             for item, value in zip(PROCESSORS.fields, values, strict=True):
                 memory.store(at + item.offset, value, item.size)
-        memory.store(kernel.directory_of(0) + PLACE, record)
 
     def _record(self) -> int:
         return self._kernel.memory.load(self._kernel.directory_of(0) + PLACE)

@@ -53,7 +53,7 @@ class FusedProcesses(DistributedProcesses):
             {*space.other_nodes(), *process.introduced}
             | {
                 node
-                for node in range(len(kernel.node_rows))
+                for node in kernel.nodes()
                 if node != kernel.node_index and kernel.remote_cpu.threads(space.address, node)
             }
         )

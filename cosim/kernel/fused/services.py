@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from cosim import physical_map
 from cosim.broker import Function
 from cosim.kernel import interrupts
 from cosim.kernel.calls.table import Call
 from cosim.kernel.distributed.messages import Handler, MessageKind, Messages
 from cosim.kernel.distributed.migration import MIGRATION_CALLS
-from cosim.kernel.fused import namespaces
+from cosim.kernel.fused import departure, namespaces
 from cosim.kernel.fused.address_space import FusedAddressSpace, translations_moved
 from cosim.kernel.fused.allocator import GlobalAllocator
 from cosim.kernel.fused.delegation import FusedDelegation
@@ -84,6 +85,39 @@ class FusedServices(Services):
     def make_frames(self, memory, ranges, block_bytes: int, node: int) -> FusedFrames:
         """See Services.make_frames."""
         return FusedFrames(memory, ranges[node], block_bytes, node, ranges)
+
+    def directories(self, frames, ranges: list[list[tuple[int, int]]]) -> list[int]:
+        """See Services.directories."""
+        return frames.directories
+
+    def offer(self, kernel: Kernel) -> tuple[int, int, int]:
+        """See Services.offer."""
+        return kernel.allocator.offer()
+
+    def donate(self, kernel: Kernel, node: int) -> tuple[int, int]:
+        """See Services.donate."""
+        return kernel.allocator.donate(node)
+
+    def nodes_changed(self, kernel: Kernel, settings: Mapping) -> None:
+        """See Services.nodes_changed."""
+        frames = kernel.frames
+        assert isinstance(frames, FusedFrames)
+        layout = physical_map.build(settings, kernel.node_rows)
+        before = frames.commitment.kernels
+        machine = [layout.boot_ranges(row["index"]) for row in kernel.node_rows]
+        frames.reshape(machine, kernel.nodes())
+        for row in kernel.node_rows:
+            if "legacy" in row:
+                departure.node_left(kernel, row, kernel.nodes()[0])
+        for space in kernel.processes.spaces():
+            space.account.follow(frames.commitment.kernels - before)
+        kernel.messages.find_rings(settings)
+        if kernel.node_index == 0:
+            kernel.namespaces.publish()
+
+    def vacate(self, kernel: Kernel) -> dict[str, Any]:
+        """See Services.vacate."""
+        return departure.vacate(kernel)
 
     def prepare(self, kernel: Kernel, settings: Mapping) -> None:
         """Make the parts that the others need."""

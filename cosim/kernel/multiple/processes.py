@@ -27,6 +27,10 @@ class MultipleProcesses(DistributedProcesses):
             return self.space_at(key)
         return self._contexts.get((home, key))
 
+    def contexts(self) -> list[list[int]]:
+        """Home, key and ADDRESS_SPACE here of every process of another home."""
+        return [[home, key, space.address] for (home, key), space in self._contexts.items()]
+
     def describe(self, process: Process) -> dict:
         """See DistributedProcesses.describe."""
         host_name = process.host_name or self._kernel.services.host_name(self._kernel)

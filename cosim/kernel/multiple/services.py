@@ -19,6 +19,7 @@ from cosim.kernel.distributed.migration import MIGRATION_CALLS
 from cosim.kernel.futex import FutexTable
 from cosim.kernel.kernel import CALLS, Kernel, Services
 from cosim.kernel.mapping import USER_END
+from cosim.kernel.multiple import departure
 from cosim.kernel.multiple.address_space import MultipleAddressSpace
 from cosim.kernel.multiple.areas import AreaExchange
 from cosim.kernel.multiple.migration import MultipleMigrations
@@ -134,6 +135,17 @@ class MultipleServices(Services):
         kernel.pages = Pages(kernel, settings, long=not self.shares_memory)
         kernel.areas = AreaExchange(kernel, settings)
         kernel.messages = self.messages(kernel, settings, self.handlers)
+
+    def nodes_changed(self, kernel: Kernel, settings: Mapping) -> None:
+        """See Services.nodes_changed."""
+        for row in kernel.node_rows:
+            if "legacy" in row:
+                departure.node_left(kernel, row)
+        kernel.messages.find_rings(settings)
+
+    def vacate(self, kernel: Kernel) -> dict[str, Any]:
+        """See Services.vacate."""
+        return departure.vacate(kernel)
 
     def turn_begins(self, kernel: Kernel, lane) -> None:
         """See Services.turn_begins."""
