@@ -5,7 +5,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 BIN := .venv/bin
 WORKERS ?= 2
 
-.PHONY: demo test check long bench busybox clean install
+.PHONY: demo test check long bench bench-scale busybox clean install
 
 demo: install  ## boot the pair, run one C program on both nodes, compare all designs on a sort that migrates
 	$(BIN)/stramash run hello --os fused --on x86,arm -- from the demo
@@ -29,6 +29,11 @@ bench: install  ## simulated instructions per second, beside qemu-user and cache
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.fused
 	$(BIN)/python -m benchmarks.multiple
+
+bench-scale: install  ## what turns, interrupts and instructions cost with 2 to 16 nodes; what more cores gain
+	$(BIN)/python -m benchmarks.turns
+	$(BIN)/python -m benchmarks.scale
+	$(BIN)/python -m benchmarks.cores
 
 busybox: build/busybox/busybox.arm64  ## Debian's busybox-static of both architectures, for tests/programs
 

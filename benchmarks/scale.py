@@ -3,12 +3,13 @@
 - `turn`: two nodes hammer one lock, all others are idle; what a turn costs.
 - `interrupt`: nodes 0 and 1 send each other interrupts, all others are idle; what one costs.
 - `busy`: every node adds to numbers of its own, all at once; what a simulated instruction costs.
-- `memory`: of a node's process, of the memory system and of the timebase; what no other process shares.
+- memory (with `busy`): of the processes of a node, the memory system and the timebase, less what
+  they share with others.
 
-Hosts are shared with other work, so costs are processor time: of every process of the machine together,
-less what is not the event's (booting; the wait of an idle memory system, which grows with the clock on
-the wall, stands apart).  Each size is measured `--repeat` times, in turns with the others, and the
-smallest is taken; ratios are to two nodes of the same call.
+Hosts are shared with other work, so costs are processor time of all processes together, from when
+they were ready.  The memory system's stands apart: where cores price their references themselves it
+only looks now and then, by the clock on the wall.  Each size is measured `--repeat` times, by turns
+with the others, and the smallest is taken; ratios are to the smallest size of the same call.
 
     python -m benchmarks.scale [--nodes 2,4,8,16] [--repeat 2] [--times 100000]
 """
@@ -81,6 +82,7 @@ def busy(count: int) -> dict[str, float]:
     node = names(count)[-1]
     return {
         "processor_ns": processor_us(values, "memsys") * 1000 / done,
+        "processor_us_per_turn": processor_us(values, "memsys") / values["lockstep.turns"],
         "seconds": values["host.seconds"],
         "instructions": done,
         "turns_per_million_instructions": values["lockstep.turns"] / done * 1e6,
@@ -88,6 +90,15 @@ def busy(count: int) -> dict[str, float]:
         "memsys_mib": values["host.memsys.memory_kib"] / 1024,
         "timebase_mib": values["host.timebase.memory_kib"] / 1024,
     }
+
+
+def lookahead_turns(count: int) -> float:
+    """Turns per quantum of virtual time of one core, when all of `count` cores are busy.
+
+    A turn ends a quantum behind the next core; when the clocks stand evenly apart, it goes
+    quantum * count / (count - 1) ahead: 2 quanta with two nodes, 1 with many.
+    """
+    return (count - 1) / count
 
 
 def smallest(rows: list[dict[str, float]]) -> dict[str, float]:
@@ -128,6 +139,11 @@ def main() -> None:
             "turn_timebase": ratios(best["turn"], "timebase_us"),
             "interrupt": ratios(best["interrupt"], "processor_us"),
             "instruction_busy": ratios(best["busy"], "processor_ns"),
+            "turn_busy": ratios(best["busy"], "processor_us_per_turn"),
+            "turns_per_instruction_busy": ratios(best["busy"], "turns_per_million_instructions"),
+            "turns_per_instruction_of_the_lookahead": {
+                n: round(lookahead_turns(n) / lookahead_turns(min(counts)), 2) for n in counts
+            },
             "node_memory": ratios(best["busy"], "node_mib"),
         },
     }, indent=1))  # fmt: skip

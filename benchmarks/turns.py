@@ -1,15 +1,16 @@
 """What does a contended turn cost the host, and what does it consist of?  As JSON.
 
-Two programs, one on each node of the pair, take one spin lock again and again.  Each turn is bounded
-by the other node's time plus the quantum of 2 us (so it covers up to 4 us of virtual time), and all
-its references are priced inline.  Times are microseconds of the host, by percentile over all turns of
-the quickest of `--repeat` runs: the 10th is what a turn costs when nothing else wants the cores.
+Two programs, one on each node of the pair, take one spin lock again and again.  Each turn is
+bounded by the other node's time plus the quantum of 2 us (so it covers up to 4 us of virtual time),
+and all its references are priced inline.  Times are microseconds of the host, by percentile over
+the turns of the quickest of `--repeat` runs: the 10th is the nearest to a host with nothing else to
+do.
 
-- `turn`: from the grant to the answer, as the timebase sees it.  `node`: of that, in the node.
-- `of the node`: means; the engine (with pricing, estimated from the references of a turn and the price
+- us_per_turn: from the grant to the answer, as the timebase sees it.  node: of that, in the node.
+- of_the_node_mean: the engine (with pricing, estimated from the references of a turn and the price
   of one that hits L1D), and the kernel's Python.
-- `wire and waking`: the rest: messages, their checks, and the host waking up the other process.
-- `processor`: time of all processes of the machine per turn, whatever the host did meanwhile.
+- wire_and_waking: the rest: messages, their checks, and the host waking the other process.
+- processor: time of all processes of the machine per turn, whatever the host did meanwhile.
 
     python -m benchmarks.turns [--times 300000] [--repeat 3]
 """

@@ -75,7 +75,7 @@ class Core:
         )
         self.writer = StreamWriter(self.engine.control, self.stream)
         self._words = self.engine.words
-        # A view of plain words: writing the four of them through numpy took 4 us, four times a turn.
+        # A view of plain words: writing four of them through numpy took 4 us, four times a turn.
         self._progress = memoryview(self.stream.header.data)
         self._contended = False
         self._slice_instructions = SLICE_INSTRUCTIONS_FIRST

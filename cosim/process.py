@@ -300,7 +300,7 @@ class Shell:
 
     def _collected(self, fields: dict, used: dict[str, int]) -> None:
         self.phase = "collect"
-        empty = {"statistics": {}, "registers": [], "reports": {}}
+        empty: dict = {"statistics": {}, "registers": [], "reports": {}}
         message: dict = {"kind": "collected", **empty, **fields}
         message["statistics"] = {**message["statistics"], **used}
         self.send(message)

@@ -38,7 +38,7 @@ TASK = Structure("TASK", 192, "task descriptor: one per thread, in a list per no
     Field("futex_bitset",   88, 4, "bits of the wake calls it answers to"),
     Field("futex_waiting",  92, 4, "1 while it is in a bucket"),
     Field("futex_bucket",   96, 8, "that bucket"),
-    Field("affinity",      104, 8, "processors it may use, a bit each as programs count them; 0: all"),
+    Field("affinity",      104, 8, "bits of the processors it may use, as programs count; 0: all"),
 ))
 # fmt: on
 

@@ -44,8 +44,15 @@ def run(program, *arguments, isa=None, flags=()):
 
 
 def spoiled(folder, guest, old, new):
-    """A copy of a bundled guest with one piece of text, which must be there, replaced."""
-    text = build.find(guest).read_text()
+    """A copy of a bundled guest with one piece of text, which must be there, replaced.
+
+    A header of the guest's own name is part of it.
+    """
+    source = build.find(guest)
+    text = source.read_text()
+    header = source.parent / "include" / f"{guest}.h"
+    if header.exists():
+        text = text.replace(f"#include <{guest}.h>\n", header.read_text())
     assert text.count(old) == 1
     path = folder / f"{guest}.c"
     path.write_text(text.replace(old, new))

@@ -35,6 +35,29 @@ def results(ran):
     return {name.strip(): value.strip() for name, value in pairs}
 
 
+@pytest.mark.parametrize("threads", [1, 3, 6])
+def test_is_with_threads_makes_the_same_of_the_same_keys(threads):
+    ran = run("is_threads", "S", threads, flags=("-I", str(PRETEND), "-pthread"))
+    found = results(ran)
+    assert (ran.status, ran.errors) == (0, "")
+    assert found["Verification"] == "SUCCESSFUL"
+    assert found["Checksum"] == expected_checksum("S")
+    assert found["Calls away"] == str(ITERATIONS * max(threads - 2, 0))  # two cores are at home
+
+
+def test_a_reduction_is_right_on_every_team():
+    flags = ("-I", str(PRETEND), "-pthread")
+    ran = [run("reduce", threads, 1000, 3, flags=flags) for threads in (1, 2, 5, 6, 13)]
+    assert [(r.status, r.errors) for r in ran] == [(0, "")] * 5
+    assert {r.output.split("sum ")[1] for r in ran} == {f"{3 * 1000 * 999 // 2 + 6 * 1000}\n"}
+
+
+@pytest.mark.parametrize("arguments", [["S", 0], ["S", 65], ["S", "x"], ["X"], ["S", 1, 1]])
+def test_is_with_threads_refuses_other_arguments(arguments):
+    ran = run("is_threads", *arguments, flags=("-I", str(PRETEND), "-pthread"))
+    assert ran.status == 2 and "usage" in ran.errors and not ran.output
+
+
 def timeless(ran):
     """The output without what a clock said."""
     return [line for line in ran.lines if not line.startswith((" Time", " Mop/s"))]
