@@ -293,7 +293,9 @@ def second_level(h, c, kind, line):
         return L2
     absent = Counter.L2_STORE_ABSENT if state == I else Counter.L2_STORE_SHARED
     count_l2(h, c, kind, Counter.L2_LOAD_MISSES, absent, Counter.L2_FETCH_MISSES)
-    upgrade = store and (state != I or find(h, c + CoreWord.L1D, line) >= 0)
+    upgrade = store and (
+        state != I or (not h[header.INCLUSIVE] and find(h, c + CoreWord.L1D, line) >= 0)
+    )
     if not upgrade:
         make_room_l2(h, c, line)
     answer = third_level(h, c, store, line, upgrade)

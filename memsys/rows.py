@@ -70,7 +70,8 @@ def get_word(typingctx, h, index):
     """The word at `index`."""
 
     def codegen(context, builder, signature, args):
-        return builder.zext(builder.load(_at(builder, *args, LANE), align=ALIGN), WORD)
+        place = _at(builder, args[0], args[1], LANE)
+        return builder.zext(builder.load(place, align=ALIGN), WORD)
 
     return types.int64(h, types.int64), codegen
 
@@ -80,7 +81,7 @@ def prefetch_row(typingctx, h, index):
     """Have the host fetch the row at `index`, which will be needed soon."""
 
     def codegen(context, builder, signature, args):
-        place = _at(builder, *args, ir.IntType(8))
+        place = _at(builder, args[0], args[1], ir.IntType(8))
         numbers = [ir.Constant(LANE, number) for number in (1, 3, 1)]  # to write; near; data
         kind = ir.FunctionType(ir.VoidType(), [place.type, *[LANE] * 3])
         name = "llvm.prefetch.p0"
