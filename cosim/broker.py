@@ -1,10 +1,10 @@
 """The interrupt broker: translates interrupts of one instruction set into native ones of another.
 
 A sending kernel writes its own interrupt controller (x86: ICR of the local APIC, Arm:
-ICC_SGI1R_EL1).  The broker decodes that word with the sender's tables into (target core, function),
-encodes the function as the receiver's controller shows it (vector, INTID), and gives it the time at
-which it arrives: sent + latency of the pair of nodes.  It does not move anything: the timebase
-hands interrupts over with the turns.
+ICC_SGI1R_EL1, RISC-V: SETSSIP).  The broker decodes that word with the sender's tables into (target
+core, function), encodes the function as the receiver's controller shows it (vector, INTID, pending
+bit), and gives it the time at which it arrives: sent + latency of the pair of nodes.  It does not
+move anything: the timebase hands interrupts over with the turns.
 
 Not modelled: controllers' priorities and masking beyond what kernels do, lost interrupts, more than
 one word of payload.

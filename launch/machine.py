@@ -108,8 +108,8 @@ class Run:
 class Machine:
     """A machine to run programs on.
 
-    nodes: names that begin with x86 or arm, one core each; or machine: a TOML file or the name of a
-    bundled one. memory, preset: short for the settings memory.model and memory.preset; settings:
+    nodes: names that begin with x86, arm or riscv, one core each; or machine: a TOML file or the name
+    of a bundled one. memory, preset: short for the settings memory.model and memory.preset; settings:
     any others, by name. os: operating-system design (launch.designs), or "MODULE:NAME". root: the
     folder guests see as /.  out: the run folder (default: a new one below runs/).  seed: what
     guests see as random.  limit: virtual time at which a run ends, as "5ms".  isas: instruction

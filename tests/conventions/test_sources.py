@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+import cosim.isa
 from tests.conventions.sources import FOLDERS, PACKAGES, ROOT, Source, sources, unexcused
 
 LINE_COLUMNS_MAX = 100
@@ -194,6 +195,23 @@ def test_hot_code_is_compiled_by_one_decorator():
                 found[f"{source.name}:{function.name}"] = "use @kernel of cosim.compiled"
     assert decorated >= 10
     assert not unexcused(found, {})
+
+
+def test_instruction_sets_are_known_by_name_in_their_packages_only():
+    """Else nobody could add one without changing ours."""
+    names = set(cosim.isa.BUNDLED)
+    packages = {target.partition(":")[0] for target in cosim.isa.BUNDLED.values()}
+    found = {}
+    looked = sources("cosim", "memsys", "launch")
+    assert len(looked) >= 50
+    for source in looked:
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.Constant) and node.value in names:
+                found[source.name] = f"line {node.lineno} says {node.value!r}"
+        for line, name in source.imports():
+            if name.split(".")[0] in packages:
+                found[source.name] = f"line {line} imports {name}"
+    assert not unexcused(found, {"cosim/isa.py": "which packages come with the simulator"})
 
 
 @pytest.mark.parametrize("package", ["isa_x86", "isa_arm", "isa_riscv"])

@@ -17,7 +17,7 @@ from cosim.kernel.mapping import PIE_BASE, STACK_BYTES_MAX, STACK_TOP
 from cosim.units import PAGE_BYTES
 from tests.kernel.fakes import FakeKernel
 
-X86, ARM = isa_registry.find("x86_64"), isa_registry.find("aarch64")
+X86, ARM, RISCV = (isa_registry.find(name) for name in ("x86_64", "aarch64", "riscv64"))
 PROGRAMS = Path(__file__).parent.parent / "oracle" / "programs"
 
 
@@ -83,9 +83,9 @@ def stack_of(space, entry):
     return argv, envp, vector
 
 
-@pytest.mark.parametrize("isa", [X86, ARM], ids=["x86", "arm"])
+@pytest.mark.parametrize("isa", [X86, ARM, RISCV], ids=["x86", "arm", "riscv"])
 def test_a_program_finds_its_arguments_and_its_headers(isa):
-    kernel, space, entry = loaded(elf(machine=62 if isa is X86 else 183), isa)
+    kernel, space, entry = loaded(elf(machine=isa.machine), isa)
     assert (entry.pc, entry.bias, entry.break_start) == (0x401000, 0, 0x406000)
     assert entry.sp % 16 == 0
     argv, envp, vector = stack_of(space, entry)

@@ -13,8 +13,8 @@ from launch.machine import Machine, _job
 from launch.system import load
 
 VANILLA = designs.find("vanilla")
-ISAS = {"x86_64": "EM_X86_64", "aarch64": "EM_AARCH64"}
-EMULATORS = {"x86_64": "qemu-x86_64", "aarch64": "qemu-aarch64"}
+ISAS = {"x86_64": "EM_X86_64", "aarch64": "EM_AARCH64", "riscv64": "EM_RISCV"}
+EMULATORS = {"x86_64": "qemu-x86_64", "aarch64": "qemu-aarch64", "riscv64": "qemu-riscv64"}
 
 
 @pytest.fixture

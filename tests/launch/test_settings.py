@@ -22,16 +22,16 @@ def test_every_name_has_a_value_of_a_plain_type():
 
 
 @pytest.mark.parametrize(
-    ("preset", "x86", "arm"),
+    ("preset", "x86", "arm", "riscv"),
     [
-        ("paper", (4, 14, 50, 300, 640), (4, 9, 30, 300, 620)),
-        ("paper-small", (4, 12, 38, 300, 640), (4, 9, 38, 300, 780)),
-        ("artifact", (4, 14, 70, 360, 660), (4, 9, 50, 360, 660)),
+        ("paper", (4, 14, 50, 300, 640), (4, 9, 30, 300, 620), (3, 13, 38, 300, 620)),
+        ("paper-small", (4, 12, 38, 300, 640), (4, 9, 38, 300, 780), (3, 13, 38, 300, 780)),
+        ("artifact", (4, 14, 70, 360, 660), (4, 9, 50, 360, 660), (4, 9, 50, 360, 660)),
     ],
 )
-def test_presets_price_every_level(preset, x86, arm):
-    values = resolve(memory__preset=preset)
-    for node, row in (("x86", x86), ("arm", arm)):
+def test_presets_price_every_level(preset, x86, arm, riscv):
+    values = resolve([*PAIR, {"name": "riscv", "isa": "riscv64"}], memory__preset=preset)
+    for node, row in (("x86", x86), ("arm", arm), ("riscv", riscv)):
         levels = ("l1", "l2", "l3", "memory", "remote")
         assert tuple(values[f"cost.{node}.{level}"] for level in levels) == row
 

@@ -58,8 +58,9 @@ def test_nodes_carry_their_clock_and_number():
 
 
 def test_names_choose_the_instruction_set():
-    machine = system.of_names(["x86", "arm", "x86b", "arm2"])
-    assert [node.isa for node in machine.nodes] == ["x86_64", "aarch64", "x86_64", "aarch64"]
+    machine = system.of_names(["x86", "arm", "x86b", "arm2", "riscv_far"])
+    isas = ["x86_64", "aarch64", "x86_64", "aarch64", "riscv64"]
+    assert [node.isa for node in machine.nodes] == isas
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,12 @@ from launch import Machine
 
 BUSYBOX = Path(os.environ.get("STRAMASH_BUSYBOX", "build/busybox"))
 FILES = {"x86": BUSYBOX / "busybox.amd64", "arm": BUSYBOX / "busybox.arm64"}
-EMULATORS = {"x86": "qemu-x86_64", "arm": "qemu-aarch64"}
+EMULATORS = {"x86": "qemu-x86_64", "arm": "qemu-aarch64", "riscv": "qemu-riscv64"}
 LINES = {"short": 6_000, "long": 60_000}  # 0.3 and 3 MB
 
 needs_busybox = pytest.mark.skipif(
     not all(path.exists() for path in FILES.values())
-    or not all(map(shutil.which, EMULATORS.values())),
+    or not all(shutil.which(EMULATORS[node]) for node in FILES),
     reason="needs qemu-user and Debian's busybox-static of both architectures: make busybox",
 )
 
@@ -68,7 +68,7 @@ def test_busybox_prints_what_qemu_prints(name, node, root):
 def test_bundled_libc_programs_print_what_qemu_prints(guest, node):
     if not shutil.which(EMULATORS[node]):
         pytest.skip(f"needs {EMULATORS[node]} (Debian package qemu-user)")
-    with Machine() as machine:
+    with Machine(machine="trio") as machine:
         built = machine.build(guest)[node]
         run = machine.run(guest, on=node)
     expected = subprocess.run(

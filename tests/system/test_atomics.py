@@ -19,11 +19,16 @@ LDADD = (0x3F20_FC00, 0x3820_0000)
 STORE_EXCLUSIVE = (0x3FE0_0000, 0x0800_0000)
 AMOADD = (0xF800_607F, 0x0000_202F)
 STORE_CONDITIONAL = (0xF800_607F, 0x1800_202F)
+# RISC-V has an instruction to add, and needs a pair for compare and swap.
+COMPARE_AND_SWAP = (
+    "-D__atomic_fetch_add(at, by, order)=({ unsigned long old = *(at); while (!"
+    "__atomic_compare_exchange_n(at, &old, old + (by), 0, order, order)); old; })"
+)
 FORMS = {
     "LSE": ("arm", "aarch64", ("-mcpu=generic+lse",), LDADD),
     "LL/SC": ("arm", "aarch64", (), STORE_EXCLUSIVE),
     "AMO": ("riscv", "riscv64", (), AMOADD),
-    "LR/SC": ("riscv", "riscv64", ("-mcpu=baseline_rv64-a+zalrsc",), STORE_CONDITIONAL),
+    "LR/SC": ("riscv", "riscv64", (COMPARE_AND_SWAP,), STORE_CONDITIONAL),
 }
 
 
