@@ -19,8 +19,8 @@ A node that joins a machine which runs brings no memory; its row says which it w
 
 | | it boots in | separated | shared | fully-shared |
 |---|---|---|---|---|
-| fused | a block that another kernel gave up | remote to it | remote, as a rule in the pool | local |
-| else | a share set aside above everything | local to it | remote: part of the pool | local |
+| fused | a block that another kernel gave up | remote | remote, as a rule in the pool | local |
+| else | a share that was set aside | local | remote: part of the pool | local |
 
 Shares (`memory.attach_shares` of `memory.attach_share` bytes) lie at the end of memory, the first
 one last, and belong to nobody until a node joins.  With no memory above the hole there is no pool.

@@ -77,9 +77,7 @@ def attach(
     print(f"node {made['index']}, {made['name']}, joined at {_ms(made['at_ps'])}")
 
 
-def detach(
-    name: Annotated[str, typer.Argument(help="a node that joined")], run: From = ""
-) -> None:
+def detach(name: Annotated[str, typer.Argument(help="a node that joined")], run: From = "") -> None:
     """Have a node leave a machine that runs, when the threads there have gone home."""
     from launch.caller import Caller, find
 

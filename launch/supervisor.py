@@ -23,7 +23,7 @@ from typing import Any
 
 from cosim import wire
 from cosim.engine.stream import CORE_STREAM_BYTES, Word
-from cosim.errors import MachineError, ProtocolError, StramashError
+from cosim.errors import InputError, MachineError, ProtocolError, StramashError
 from cosim.process import REPORTED_CLASSES, ROLES, ChildExit
 from cosim.protocol import control as control_protocol
 from cosim.protocol import telemetry as telemetry_protocol
@@ -451,7 +451,7 @@ class Supervisor:
 
     def _until(
         self,
-        done: Callable[[], bool],
+        done: Callable[[], object],
         seconds: float | None,
         what: str,
         who: Callable[[], list[str]],
