@@ -278,9 +278,7 @@ class Conductor:
         """Halt as soon as it is known where the turn in progress ends."""
         if self.turn is not None:
             self.yielding = True
-            self.router.send(
-                self.turn.node, {"kind": "yield", "sequence": self.turn.sequence}
-            )
+            self.router.send(self.turn.node, {"kind": "yield", "sequence": self.turn.sequence})
         elif not self.paused:
             self._halt_now()
             self.paused = not self.started

@@ -137,8 +137,8 @@ class Core:
         """Run user code until the local clock reaches `limit_cycles`, or something stops it.
 
         A LIMIT stop means: the clock is at or after the limit, by less than one instruction with
-        its references, or `yields` was set.  UNLIMITED is allowed.  `poll` is called about every POLL_SECONDS of host
-        time.
+        its references, or `yields` was set.  UNLIMITED is allowed.  `poll` is called about every
+        POLL_SECONDS of host time.
         """
         begun = self.engine.instructions
         while True:

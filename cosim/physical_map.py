@@ -19,8 +19,8 @@ A node that joins a machine which runs brings no memory; its row says which it w
 
 | | it boots in | separated | shared | fully-shared |
 |---|---|---|---|---|
-| fused | a block that another kernel gave up | remote to it | remote, as a rule in the pool | local |
-| else | a share set aside above everything | local to it | remote: part of the pool | local |
+| fused | a block that another kernel gave up | remote | remote, as a rule in the pool | local |
+| else | a share that was set aside | local | remote: part of the pool | local |
 
 Shares (`memory.attach_shares` of `memory.attach_share` bytes) lie at the end of memory, the first
 one last, and belong to nobody until a node joins.  With no memory above the hole there is no pool.
@@ -187,11 +187,7 @@ def build(settings: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]]) -> Ph
         if end > start
     ]
     everyone = tuple(range(len(names)))
-    given = {
-        index: tuple((int(start), int(end)) for start, end in node["memory"])
-        for index, node in enumerate(nodes)
-        if "memory" in node
-    }
+    given = _given(nodes)
     rows = [
         _share_row(model, names, index, start, end, everyone)
         for index, ranges in given.items()
@@ -224,10 +220,22 @@ def build(settings: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]]) -> Ph
             )
             start, end = (areas + message + window, end) if is_high else (start, areas)
         rows.append(Row(start, end, RowKind.RAM, owner, index, local))
-    for index, name in enumerate(names):
-        page = DEVICE_BASE + index * PAGE_BYTES
-        rows.append(Row(page, page + PAGE_BYTES, RowKind.DEVICE, name, None, (index,)))
+    rows += [_device_row(index, name) for index, name in enumerate(names)]
     return PhysicalMap(model, size, names, tuple(sorted(rows, key=lambda row: row.start)), given)
+
+
+def _given(nodes: Sequence[Mapping[str, Any]]) -> dict[int, tuple[tuple[int, int], ...]]:
+    """Memory of the nodes that joined, by index."""
+    return {
+        index: tuple((int(start), int(end)) for start, end in node["memory"])
+        for index, node in enumerate(nodes)
+        if "memory" in node
+    }
+
+
+def _device_row(index: int, name: str) -> Row:
+    page = DEVICE_BASE + index * PAGE_BYTES
+    return Row(page, page + PAGE_BYTES, RowKind.DEVICE, name, None, (index,))
 
 
 def share(settings: Mapping[str, Any], number: int) -> tuple[int, int] | None:

@@ -161,9 +161,7 @@ class TimeBase:
         if index in self.cores:
             raise ProtocolError(f"core {index} has joined already")
         now_ps = ps_of_cycles(cycles_of_ps(at_ps, frequency_hz), frequency_hz)
-        self.cores[index] = CoreTime(
-            index, node, frequency_hz, now_ps=now_ps, safe_until_ps=now_ps
-        )
+        self.cores[index] = CoreTime(index, node, frequency_hz, now_ps=now_ps, safe_until_ps=now_ps)
         self._runnable += 1
         self._schedule(self.cores[index])
 

@@ -28,7 +28,7 @@ class Agenda:
         self.outside = outside
         self.left = deque(sorted(events, key=lambda event: event.at_ps))
         live.expects = lambda kind, name: any(
-            event.KIND == kind and getattr(event, "name", "") == name for event in self.left
+            kind == event.KIND and getattr(event, "name", "") == name for event in self.left
         )
 
     def __call__(self, supervisor: Supervisor) -> None:

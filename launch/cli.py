@@ -69,9 +69,7 @@ def run(
     if (program is None) == (repeat is None):
         raise InputError("run: name a program, or a run folder with --repeat; one of the two")
     if repeat is not None:
-        done = Machine.repeat(
-            repeat, out=out, progress=not quiet, console=write, command=sys.argv
-        )
+        done = Machine.repeat(repeat, out=out, progress=not quiet, console=write, command=sys.argv)
     else:
         jobs = [options.job(str(program), on, arguments or [], options.stdin_bytes(stdin))]
         jobs += [options.parse_beside(text) for text in beside or []]

@@ -14,6 +14,7 @@ to a run are the same events at the time when they came.
 A kind of one's own is a subclass: `perform` does it, to the machine as launch.live.Live shows it.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -28,7 +29,7 @@ KINDS: dict[str, type["Event"]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Event:
+class Event(ABC):
     """Something that happens at a virtual time: at_ns, or exactly at_ps."""
 
     at_ns: int = 0
@@ -46,12 +47,12 @@ class Event:
         if self.at_ps < 0:
             raise InputError(f"event {self.KIND}: at_ns={self.at_ns}, must not be negative")
 
+    @abstractmethod
     def perform(self, live: "Live") -> Mapping[str, Any]:
         """Do it now; facts for the manifest beyond its own fields.
 
         Raises InputError when it cannot be done; then nothing has changed.
         """
-        raise NotImplementedError
 
     def row(self, now_ps: int, facts: Mapping[str, Any]) -> dict[str, Any]:
         """The row of a manifest."""

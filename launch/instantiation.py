@@ -144,17 +144,20 @@ class Instantiation:
     def configuration(self, programs: Sequence[Program] = ()) -> dict[str, object]:
         """What every process of the machine receives; the supervisor adds endpoints and
         segments."""
-        run = {
-            **self.simulation.run_options(),
-            "root": str(self.root.resolve()) if self.root else "",
-            "program_files": program_files(programs),
-        }
         return {
             "settings": self.simulation.settings,
             "nodes": self.simulation.nodes(),
             "endpoints": {},
             "segments": {},
-            "run": run,
+            "run": self.run_options(programs),
+        }
+
+    def run_options(self, programs: Sequence[Program]) -> dict[str, object]:
+        """What the run as a whole is told."""
+        return {
+            **self.simulation.run_options(),
+            "root": str(self.root.resolve()) if self.root else "",
+            "program_files": program_files(programs),
         }
 
 

@@ -3,13 +3,12 @@
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from cosim.errors import StramashError
-from launch.consoles import output_console
+from launch import options
 
 PS_PER_MS = 10**9
-DESCRIBE_SECONDS = 2.0
+DESCRIBE_SECONDS = 5.0
 
 Run = Annotated[
     str, typer.Argument(help="run folder, its name, or the pid of `ps` (default: the only one)")
@@ -26,16 +25,15 @@ def ps() -> None:
     """List the machines that run now, and their nodes."""
     from launch import running
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("pid", "seconds", "state", "virtual time", "nodes", "run", "command"):
-        table.add_column(column)
+    rows = [("pid", "seconds", "state", "virtual time", "nodes", "run", "command")]
     for live in running.find():
         state, time, nodes = "dead: `stramash clean` removes it", "", ""
         if live.alive:
             state, time, nodes = _described(live)
         seconds = f"{live.seconds:.0f}"
-        table.add_row(str(live.pid), seconds, state, time, nodes, live.run, live.command)
-    output_console().print(table)
+        rows.append((str(live.pid), seconds, state, time, nodes, live.run, live.command))
+    for line in options.aligned(rows):
+        print(line)
 
 
 def _described(live) -> tuple[str, str, str]:
@@ -77,9 +75,7 @@ def attach(
     print(f"node {made['index']}, {made['name']}, joined at {_ms(made['at_ps'])}")
 
 
-def detach(
-    name: Annotated[str, typer.Argument(help="a node that joined")], run: From = ""
-) -> None:
+def detach(name: Annotated[str, typer.Argument(help="a node that joined")], run: From = "") -> None:
     """Have a node leave a machine that runs, when the threads there have gone home."""
     from launch.caller import Caller, find
 

@@ -114,8 +114,8 @@ class Machine:
     folder guests see as /.  out: the run folder (default: a new one below runs/).  seed: what
     guests see as random.  limit: virtual time at which a run ends, as "5ms".  isas: instruction
     sets, beyond the nodes' own, that programs are built for: of nodes that may join.  progress:
-    show progress on stderr, or where a Display of your own does. Raises InputError when these do not
-    make a machine.
+    show progress on stderr, or where a Display of your own does.  Raises InputError when these do
+    not make a machine.
     """
 
     def __init__(
@@ -230,7 +230,9 @@ class Machine:
         counted until then is in the run folder.
         """
         programs = self.place(jobs, [e.isa for e in events if isinstance(e, Attach)])
-        return self.run_programs(programs, root=root, console=console, command=command, events=events)
+        return self.run_programs(
+            programs, root=root, console=console, command=command, events=events
+        )
 
     def run_programs(
         self,
@@ -297,9 +299,11 @@ class Machine:
         agenda = Agenda(live, events, outside)
 
         def write(outcome: results.Outcome) -> None:
-            final = {**configuration, "settings": live.simulation.settings, "nodes": live.rows}
+            run = instantiation.run_options(programs)
             if live.done:
-                final["run"] = {**configuration["run"], "events": live.done}
+                run["events"] = live.done
+            settings = live.simulation.settings
+            final = {**configuration, "settings": settings, "nodes": live.rows, "run": run}
             results.write(instantiation.folder, final, rows, command, outcome, recipe)
 
         try:

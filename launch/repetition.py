@@ -23,7 +23,8 @@ def recipe(simulation: Simulation, isas: Sequence[str]) -> dict[str, Any]:
     nodes = [{k: row[k] for k in ("name", "isa", "cores")} for row in simulation.system.rows()]
     return {
         "nodes": nodes,
-        "settings": {**simulation.system.settings, **simulation.overrides},
+        "settings": dict(simulation.system.settings),
+        "overrides": dict(simulation.overrides),
         "os": simulation.os,
         "isas": list(isas),
     }
@@ -52,8 +53,12 @@ def of_run(path: Path) -> Repetition:
     run = manifest["run"]
     limit_ps = run["limit_ps"]
     simulation = Simulation(
-        System(tuple(Node(**row) for row in given["nodes"]), {}, f"{path}/{results.MANIFEST}"),
-        given["settings"],
+        System(
+            tuple(Node(**row) for row in given["nodes"]),
+            given["settings"],
+            str(path / results.MANIFEST),
+        ),
+        given["overrides"],
         run["ideal_kernel"],
         run["seed"],
         None if limit_ps < 0 else limit_ps // PS_PER_NS,

@@ -187,8 +187,7 @@ def configuration_digest(configuration: Mapping, programs: Sequence[Mapping]) ->
         "nodes": list(configuration["nodes"]),
         "run": run,
         "programs": [
-            {k: v for k, v in program.items() if k not in ("path", "files")}
-            for program in programs
+            {k: v for k, v in program.items() if k not in ("path", "files")} for program in programs
         ],
     }
     content = json.dumps(decisive, sort_keys=True, default=str).encode()

@@ -69,6 +69,8 @@ def make_sockets(tcp_host: str = "") -> Sockets:
     }
     places[OUTSIDE] = outside_endpoint(folder)
     token = secrets.token_hex(16)
-    with open(folder / TOKEN_FILE, "x", opener=lambda path, flags: os.open(path, flags, 0o600)) as f:
+    with open(
+        folder / TOKEN_FILE, "x", opener=lambda path, flags: os.open(path, flags, 0o600)
+    ) as f:
         f.write(token)
     return Sockets(folder, places, token, new_keys() if tcp_host else None)

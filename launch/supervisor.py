@@ -16,8 +16,7 @@ gathered so far travel with the error.
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -30,48 +29,18 @@ from cosim.protocol import telemetry as telemetry_protocol
 from cosim.shared import Segment
 from cosim.transport import Endpoint, Limits, Poller, bind_router, bind_subscriber
 from launch.children import Child, obituary, spawn
+from launch.inspection import Inspection
+from launch.progression import Outcome, Progress
 from launch.sockets import make_sockets
-from launch.who_waits import core_table, table, thread_table
+from launch.standstill import Standstill
+from launch.who_waits import core_table
 
 PROGRESS_SECONDS = 0.1  # the progress callback is called at most this often
 LAST_WORDS_SECONDS = 0.2  # after a child's death, its last messages may still arrive
 LAST_WORDS_SECONDS_MAX = 2.0  # when its exit code says that there are some: the host may be busy
-COLUMNS = ("process", "phase", "doing")
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far the machine is.
-
-    instructions and cycles: sums over the nodes; doing: what each process does.
-    """
-
-    phase: str
-    host_seconds: float
-    virtual_time_ps: int
-    instructions: int
-    cycles: int
-    doing: dict[str, str]
-
-
-@dataclass
-class Outcome:
-    """What a run gave.  Everything but host_seconds is simulated.
-
-    exited: rows of the `exited` messages with the node's name.  finished: the timebase's message.
-    statistics: of all components, by dotted name.  registers: words per node.  reports: per
-    component.
-    """
-
-    exited: list[dict] = field(default_factory=list)
-    finished: dict = field(default_factory=dict)
-    statistics: dict[str, int] = field(default_factory=dict)
-    registers: dict[str, list[int]] = field(default_factory=dict)
-    reports: dict[str, dict] = field(default_factory=dict)
-    host_seconds: float = 0.0
-
-
-class Supervisor:
+class Supervisor(Standstill, Inspection):
     """One machine's processes.  A context manager; every method may raise the errors of the
     machine.
 
@@ -90,6 +59,7 @@ class Supervisor:
         segment_statistics: Callable[[dict[str, Segment], dict], dict[str, int]] | None = None,
         entries: dict[str, str] | None = None,
     ) -> None:
+        super().__init__()
         self.limits = Limits.of(configuration)
         self.console = console
         self.progress = progress
@@ -100,10 +70,7 @@ class Supervisor:
         self.outcome = Outcome()
         self.segments: dict[str, Segment] = {}
         self._collected: dict[str, dict] = {}
-        self._answered: dict[str, dict] = {}
         self._loaded: list[dict] = []
-        self._end: dict | None = None
-        self._paused: dict | None = None
         self._failure: StramashError | None = None
         self._programs = 0
         self._closed = False
@@ -237,130 +204,6 @@ class Supervisor:
         self.close()
         return self.outcome
 
-    def go(self, halt_ps: int = -1, wakes: Callable[[], object] = lambda: False) -> int | None:
-        """Let the machine run until it has ended (None), or pauses at `halt_ps`, its virtual time
-        then (never when -1), or, without a pause, until wakes() (-1).
-        """
-        self.resume(halt_ps)
-        return self.wait(wakes)
-
-    def wait(self, wakes: Callable[[], object] = lambda: False) -> int | None:
-        """Go on with `go` after wakes() was true."""
-        self._until(lambda: self._end or self._paused or wakes(), None, "finish", list)
-        if self._end is not None:
-            return None
-        return -1 if self._paused is None else self._paused["virtual_time_ps"]
-
-    def pause(self) -> int | None:
-        """Hold the machine between two turns; its virtual time in ps, None when the run is over.
-
-        `resume` lets it go on.
-        """
-        self._paused = None
-        self._send("timebase", {"kind": "pause"})
-        self._until(
-            lambda: self._paused or self._end,
-            self.limits.answer_s, "pause", lambda: ["timebase"],
-        )  # fmt: skip
-        return None if self._paused is None else self._paused["virtual_time_ps"]
-
-    def resume(self, halt_ps: int = -1) -> None:
-        """Go on after a pause, to the next one at `halt_ps` if it is not -1."""
-        self._paused = None
-        message = {"kind": "start", "programs": self._programs, "halt_ps": halt_ps}
-        self._send("timebase", message)
-
-    # ------------------------------------------------------------------ nodes that come and go
-
-    def ask(self, names: Sequence[str], message: dict) -> dict[str, dict]:
-        """Send a message to processes of a machine that stands still; the answer of each."""
-        self._answered.clear()
-        for name in names:
-            self._send(name, message)
-        left = lambda: [name for name in names if name not in self._answered]  # noqa: E731
-        self._until(lambda: not left(), self.limits.answer_s, f"answer {message['kind']}", left)
-        return dict(self._answered)
-
-    def invite(self, name: str) -> None:
-        """Start the process of a node that may join, and wait for its hello.
-
-        InputError when it cannot be had; the machine goes on without it.
-        """
-        child = self._spawn(name, "node", held=True)
-        deadline_s = time.monotonic() + self.limits.hello_s
-        late = lambda: time.monotonic() > deadline_s  # noqa: E731
-        self._until(lambda: child.lost or child.state == "hello" or late(), None, "join", list)
-        if child.state != "hello":
-            reason = child.lost or f"it did not say hello within {self.limits.hello_s:g} s"
-            self.dismiss(name)
-            raise InputError(f"attach: node {name!r} cannot join: {reason}")
-
-    def dismiss(self, name: str) -> None:
-        """End the process of a node that was invited."""
-        child = self.children[name]
-        if child.state != "gone":
-            child.process.kill()
-            self._reap(child)
-        del self.children[name]
-        self.control.forget(name)
-
-    def admit(self, name: str) -> None:
-        """Welcome an invited node, and wait until it has joined the turns."""
-        child = self.children[name]
-        child.held = False
-        self._welcome()
-        ready = self.limits.ready_s
-        self._until(lambda: child.state == "ready", ready, "become ready", lambda: [name])
-
-    def release(self, name: str) -> None:
-        """Keep what a node has counted, and end its process."""
-        self._send(name, {"kind": "collect"})
-        self._until(
-            lambda: name in self._collected, self.limits.collect_s, "collect", lambda: [name]
-        )
-        child = self.children[name]
-        child.held = True
-        self._send(name, {"kind": "stop"})
-        self._until(lambda: child.state == "gone", self.limits.answer_s, "end", lambda: [name])
-        del self.children[name]
-
-    def stop_here(self, now_ps: int) -> None:
-        """End a run that is paused, as if this had been the limit of its virtual time."""
-        self._end = {"reason": "stopped", "virtual_time_ps": now_ps, "statistics": {}}
-
-    # ------------------------------------------------------------------ looking
-
-    def inspect(self) -> str:
-        """As `dump`, of a machine that goes on."""
-        self._ask_for_dumps()
-        deadline_s = time.monotonic() + self.limits.dump_s
-        self._until(lambda: not self._undumped() or time.monotonic() > deadline_s, None, "", list)
-        timebase = self.children["timebase"].dumped or {}
-        cores = core_table(timebase.get("details", {}).get("cores", []))
-        return f"{self._dumped()}\n\n{cores}"
-
-    def dump(self) -> str:
-        """Who waits for what, now: one line per process, then per guest thread as far as known."""
-        self._ask_for_dumps()
-        deadline_s = time.monotonic() + self.limits.dump_s
-        while time.monotonic() < deadline_s and self._undumped():
-            self._pump(20, failing=True)
-        return self._dumped()
-
-    def _ask_for_dumps(self) -> None:
-        for child in self.children.values():
-            child.dumped = None
-            if child.state in ("welcomed", "ready"):
-                self.control.send(child.name, {"kind": "dump"})
-
-    def _undumped(self) -> list[str]:
-        return [child.name for child in self._in("welcomed", "ready") if child.dumped is None]
-
-    def _dumped(self) -> str:
-        rows = [(c.name, c.phase, c.said()) for c in self.children.values()]
-        details = {c.name: c.dumped["details"] for c in self.children.values() if c.dumped}
-        return "\n\n".join(part for part in (table(COLUMNS, rows), thread_table(details)) if part)
-
     def close(self) -> None:
         """End every process (stop, SIGTERM, SIGKILL); remove sockets and segments.  Idempotent."""
         if self._closed:
@@ -451,7 +294,7 @@ class Supervisor:
 
     def _until(
         self,
-        done: Callable[[], bool],
+        done: Callable[[], object],
         seconds: float | None,
         what: str,
         who: Callable[[], list[str]],
@@ -607,17 +450,6 @@ class Supervisor:
     def _on_exited(self, child: Child, message: dict) -> None:
         row = {key: value for key, value in message.items() if key != "kind"}
         self.outcome.exited.append({**row, "node": child.name})
-
-    def _on_finished(self, _child: Child, message: dict) -> None:
-        self._end = message
-
-    def _on_paused(self, _child: Child, message: dict) -> None:
-        self._paused = message
-
-    def _on_answer(self, child: Child, message: dict) -> None:
-        self._answered[child.name] = message
-
-    _on_offered = _on_donated = _on_reshaped = _on_vacated = _on_answer
 
     def _on_collected(self, child: Child, message: dict) -> None:
         self._collected[child.name] = message

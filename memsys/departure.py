@@ -1,7 +1,7 @@
 """Caches of a node that leaves are empty, and no directory lists it any more.
 
-The machine stands still; what was dirty is written back without being counted, as before a processor
-is switched off.  There is one copy of the data, physical memory, so only states change.
+The machine stands still; what was dirty is written back without being counted, as before a
+processor is switched off.  There is one copy of the data, physical memory, so only states change.
 """
 
 import numpy as np

@@ -129,6 +129,12 @@ class MemorySystem:
         return [int(stream.header[word]) for stream in self.streams]
 
 
+def reshape(system: MemorySystem, machine: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer `reshape`."""
+    system.reshape(machine["settings"], machine["nodes"])
+    return {}
+
+
 def main(shell: Shell) -> None:
     """Entry of the role `memsys`."""
     shell.doing = "compiling the kernels"
@@ -137,7 +143,7 @@ def main(shell: Shell) -> None:
     shell.statistics = system.statistics
     shell.answer("collect", lambda message: system.collected())
     shell.answer("dump", lambda message: {"records pending": system.pending()})
-    shell.answer("reshape", lambda m: system.reshape(**m["machine"]) or {})
+    shell.answer("reshape", lambda message: reshape(system, message["machine"]))
     shell.ready(system.paths, system.facts)
     idle_calls = 0
     while True:

@@ -24,7 +24,7 @@ SEEDS = 24
 RECORDS = 1500
 
 
-def machines(seed, **overrides):
+def machines(seed):
     """A random machine without and with its last node."""
     random = np.random.default_rng([20261127, seed])
 
@@ -44,7 +44,6 @@ def machines(seed, **overrides):
     }  # fmt: skip
     if given["memory.model"] != "fully-shared":
         given["cache.snoop_filter.entries"] = entries
-    given |= overrides
     return [
         specification.build(settings.resolve(given, rows), rows) for rows in (nodes[:-1], nodes)
     ]
@@ -112,9 +111,9 @@ def test_a_node_that_left_is_in_no_directory(seed, segment):
 def test_a_limited_snoop_filter_cannot_be_filled_later():
     given = {"memory.model": "separated", "cache.snoop_filter.entries": 32}
     nodes = nodes_of(1, 1)
-    rows = {name: value for name, value in (TINY | given).items()}
     before, after = (
-        specification.build(settings.resolve(rows, some), some) for some in (nodes[:1], nodes)
+        specification.build(settings.resolve(TINY | given, some), some)
+        for some in (nodes[:1], nodes)
     )
     with pytest.raises(InputError, match="start with two nodes"):
         growth.check(before, after, 1 << 30)

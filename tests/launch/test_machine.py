@@ -52,7 +52,8 @@ def stage(monkeypatch, tmp_path):
     class StandIn:
         def __init__(self, configuration, console, progress, segment_statistics):
             self.configuration, self.console = configuration, console
-            self.sockets = SimpleNamespace(folder=told.folder)
+            endpoints = {"outside": f"inproc://{told.folder}"}
+            self.sockets = SimpleNamespace(folder=told.folder, endpoints=endpoints, token="t")
             self.pids, self.outcome = [], Outcome()
             self.virtual_time_ps, self.host_seconds = 0, 0.0
 
@@ -64,7 +65,11 @@ def stage(monkeypatch, tmp_path):
             self.pids.append(PIDS[node])
             return PIDS[node]
 
-        def run(self):
+        def listen(self, endpoint, take):
+            assert endpoint.role == "supervisor"
+
+        def run(self, agenda):
+            assert not agenda.left
             for node, data in told.said:
                 self.console(node, data)
             if told.error is not None:

@@ -82,7 +82,7 @@ def test_config_as_json_has_plain_values(capsys):
     ("words", "message"),
     [
         (["frobnicate"], "No such command 'frobnicate'"),
-        (["run"], "Missing argument"),
+        (["run"], "name a program, or a run folder with --repeat"),
         (["run", "hello", "--onn", "x86"], "No such option: --onn"),
         (["run", "helo"], "no such program; did you mean 'hello'"),
         (["run", "hello", "--on", "amr"], "did you mean 'arm'"),

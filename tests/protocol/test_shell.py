@@ -77,7 +77,8 @@ def test_dump_and_collect_are_answered_by_every_role(both):
 
 
 @pytest.mark.parametrize("message", [
-    {"kind": "load", "program": {}}, {"kind": "start", "programs": 1, "halt_ps": -1}, {"kind": "pause"},
+    {"kind": "load", "program": {}}, {"kind": "start", "programs": 1, "halt_ps": -1},
+    {"kind": "pause"},
     {"kind": "welcome", "configuration": {}},
 ])  # fmt: skip
 def test_a_verb_without_a_handler_is_answered_unsupported(both, message):

@@ -116,7 +116,9 @@ class Messages:
     def pending(self) -> str:
         """What is on its way from or to this node, '' when nothing is."""
         rings = {**self._outgoing, **{~node: ring for node, ring in self._incoming.items()}}
-        full = sum(not ring.is_empty for ring in rings.values()) + sum(map(bool, self._waiting.values()))
+        full = sum(not ring.is_empty for ring in rings.values()) + sum(
+            map(bool, self._waiting.values())
+        )
         return f"messages are under way in {full} rings" if full else ""
 
     def _put(self, node: int, kind: int, words: Sequence[int], data: bytes) -> bool:

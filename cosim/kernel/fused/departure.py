@@ -1,8 +1,9 @@
 """How a fused kernel leaves the machine: its memory stays, and is another kernel's.
 
-A node brought no memory when it joined, so none has to move: blocks change their owner with all that
-is in them, pages and structures of other homes' processes.  What was this kernel's alone is given
-back: its page tables, its program's pages, its structures.  The machine stands still meanwhile.
+A node brought no memory when it joined, so none has to move: blocks change their owner with all
+that is in them, pages and structures of other homes' processes.  What was this kernel's alone is
+given back: its page tables, its program's pages, its structures.  The machine stands still
+meanwhile.
 """
 
 from typing import Any

@@ -81,10 +81,10 @@ class FusedFrames(FrameAllocator):
     """See FrameAllocator, and the module.
 
     blocks: of the whole machine by BLOCK row, this node's first.  directories: of every node there
-    ever was.  returned: frames given back to other kernels; borrowed: taken from them.  on_foreign(node): the first frame was put on that
-    node's empty list.  lenders(use): nodes to borrow a frame from now, best first.
-    on_freed: called after `frees_to_look` frees.  relieve: called when no frame is left; true when
-    there is one again.
+    ever was.  returned: frames given back to other kernels; borrowed: taken from them.
+    on_foreign(node): the first frame was put on that node's empty list.  lenders(use): nodes to
+    borrow a frame from now, best first.  on_freed: called after `frees_to_look` frees.  relieve:
+    called when no frame is left; true when there is one again.
     """
 
     def __init__(
@@ -105,9 +105,7 @@ class FusedFrames(FrameAllocator):
         super().__init__(memory, ranges, block_bytes, node)
         self._own = [block.row for block in self._blocks_of(ranges) if block.row in self.blocks]
         self._own = self._own or [self.home]
-        self._near = {
-            row for row in self._own[1:] if self.blocks[row].start < ranges[0][1]
-        }
+        self._near = {row for row in self._own[1:] if self.blocks[row].start < ranges[0][1]}
         self._reserve = self.blocks[self.home].capacity // HOME_RESERVE
         self.returned = self.borrowed = 0
         self.commitment = Commitment(memory, self.directory, [], self.attainable, 0)
@@ -153,9 +151,7 @@ class FusedFrames(FrameAllocator):
         memory.store(home.row + OWNER, self._usable)
         return directory
 
-    def reshape(
-        self, machine: Sequence[Sequence[tuple[int, int]]], present: Sequence[int]
-    ) -> None:
+    def reshape(self, machine: Sequence[Sequence[tuple[int, int]]], present: Sequence[int]) -> None:
         """The machine has these nodes: boot ranges of every node there ever was, and the indices of
         those that are there.
         """
@@ -334,7 +330,9 @@ class FusedFrames(FrameAllocator):
     def unassigned(self) -> Block | None:
         """The first block that is for whoever asks; without charge."""
         free = owned(NOBODY, BlockState.OFFLINE)
-        found = (block for row, block in self.blocks.items() if self._memory.peek(row + OWNER) == free)
+        found = (
+            block for row, block in self.blocks.items() if self._memory.peek(row + OWNER) == free
+        )
         return next(found, None)
 
     def online(self, block: Block) -> None:
@@ -375,13 +373,15 @@ class FusedFrames(FrameAllocator):
         left.
         """
         self.drain_returned()
-        memory, counts = self._memory, []
-        for field in (COMMITTED, KERNEL_FRAMES):
-            value = memory.load(self.directory + field)
-            counts.append(value - ((value & SIGN) << 1))
+        committed, kernel_frames = (
+            value - ((value & SIGN) << 1)
+            for value in (
+                self._memory.load(self.directory + field) for field in (COMMITTED, KERNEL_FRAMES)
+            )
+        )
         self.free(self.directory)
-        counts[1] -= 1  # the DIRECTORY's own
-        return [self.blocks[row].start for row in self.online_rows], *counts
+        blocks = [self.blocks[row].start for row in self.online_rows]
+        return blocks, committed, kernel_frames - 1  # the DIRECTORY was one of them
 
     def inherit(self, block: Block) -> None:
         """Own a block of a node that left, with all that is in it."""

@@ -4,6 +4,8 @@ A context is made by the first thread that comes (TASK_MIGRATE carries what the 
 announced to the home (TASK_PAIRING), which tells it of changes and of the end.
 """
 
+from typing import Any
+
 from cosim.kernel.distributed.messages import MessageKind
 from cosim.kernel.distributed.processes import DistributedProcesses
 from cosim.kernel.distributed.rings import Message
@@ -17,7 +19,7 @@ class MultipleProcesses(DistributedProcesses):
 
     def __init__(self, kernel) -> None:
         super().__init__(kernel)
-        self._contexts: dict[tuple[int, int], object] = {}  # home and key -> address space
+        self._contexts: dict[tuple[int, int], Any] = {}  # home and key -> address space
 
     def space_of(self, home: int, key: int):
         """This kernel's part of the address space that node `home` calls `key`; None when there is
