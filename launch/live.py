@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import cosim.isa
 from cosim import physical_map
 from cosim.errors import InputError, InvariantError, suggest
 from cosim.kernel.distributed import rings
@@ -22,11 +23,10 @@ from cosim.kernel.layout import NODES_MAX
 from launch.events import Attach, Event, Leave
 from launch.simulation import Simulation
 from launch.supervisor import Supervisor
-from launch.system import DEFAULT_NAMES, Node
+from launch.system import Node
 from memsys import growth, specification
 
 LOOK_PS = 20_000_000  # 20 us, the time of some messages: what a node waits for when it could leave
-ISA_NAMES = {isa: name for name, isa in DEFAULT_NAMES.items()}
 
 
 class Live:
@@ -69,7 +69,7 @@ class Live:
         return node
 
     def _free_name(self, isa: str) -> str:
-        name = ISA_NAMES.get(isa, "node")
+        name = cosim.isa.find(isa).node_name
         taken = {row["name"] for row in self.rows}
         return name if name not in taken else f"{name}{len(self.rows)}"
 

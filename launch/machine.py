@@ -108,14 +108,14 @@ class Run:
 class Machine:
     """A machine to run programs on.
 
-    nodes: names that begin with x86, arm or riscv, one core each; or machine: a TOML file or the name
-    of a bundled one. memory, preset: short for the settings memory.model and memory.preset; settings:
-    any others, by name. os: operating-system design (launch.designs), or "MODULE:NAME". root: the
-    folder guests see as /.  out: the run folder (default: a new one below runs/).  seed: what
-    guests see as random.  limit: virtual time at which a run ends, as "5ms".  isas: instruction
-    sets, beyond the nodes' own, that programs are built for: of nodes that may join.  progress:
-    show progress on stderr, or where a Display of your own does.  Raises InputError when these do
-    not make a machine.
+    nodes: names that begin with x86, arm or riscv, one core each; or machine: a TOML file or the
+    name of a bundled one. memory, preset: short for the settings memory.model and memory.preset;
+    settings: any others, by name. os: operating-system design (launch.designs), or "MODULE:NAME".
+    root: the folder guests see as /.  out: the run folder (default: a new one below runs/).  seed:
+    what guests see as random.  limit: virtual time at which a run ends, as "5ms".  isas:
+    instruction sets, beyond the nodes' own, that programs are built for: of nodes that may join.
+    progress: show progress on stderr, or where a Display of your own does.  Raises InputError when
+    these do not make a machine.
     """
 
     def __init__(
