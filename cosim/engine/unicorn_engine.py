@@ -72,6 +72,7 @@ class UnicornEngine:
         self.isa = isa
         self._traps = isa.traps
         self._frequency_hz = frequency_hz
+        self._look_ahead_end = 0
         self._physical = physical
         self._stream = stream
         self.control = np.zeros(CONTROL_WORDS, dtype=np.uint64)
@@ -188,7 +189,7 @@ class UnicornEngine:
             words[Control.LINE] = NONE  # so the first instruction goes through hooks.fetch
             words[Control.STOP] = Halt.NOT
             words[Control.FAULT] = Fault.NOT
-            error = self._translator.start(self.read("pc"))
+            error = self._start()
             stop = self._stop(error)
             if stop is not None:
                 self._stream.header[Word.INSTRUCTIONS_USER] = words[Control.COUNT]
@@ -199,6 +200,13 @@ class UnicornEngine:
             f"{self.isa.name}: the translator returned {GIVE_UP_RETURNS} times without executing, "
             f"PC {self.read('pc'):#x}, error {error}; please report the program"
         )
+
+    def _start(self) -> int:
+        """Run the translator, up to where it must not look ahead if it has just done so."""
+        end, self._look_ahead_end = self._look_ahead_end, 0
+        if end:
+            return self._translator.run_to(self.read("pc"), end)
+        return self._translator.start(self.read("pc"))
 
     def _stop(self, error: int) -> Stop | None:
         """What the last return of the translator means; None: go on."""
@@ -221,8 +229,27 @@ class UnicornEngine:
             self._translator.flush_code()
             return None
         if error and self.words[Control.FAULT]:
+            if self._looked_ahead():
+                return None
             return self._fault(self._translator.fault_address())
         return self._no_report(error)
+
+    def _looked_ahead(self) -> bool:
+        """Did translation fail at an instruction over the end of the page, with others before it?
+
+        Those run first, so that the fault comes where it belongs.  Only where instructions have two
+        lengths: the one in question then starts 2 bytes before the end.
+        """
+        if self._traps.PC_ALIGNMENT_BYTES != 2:
+            return False
+        pc = self.read("pc")
+        end = (pc | PAGE_BYTES - 1) + 1
+        beyond = self.words[Control.FAULT_ACCESS] == Access.EXECUTE
+        if not beyond or self.words[Control.FAULT_ADDRESS] != end or pc >= end - 2:
+            return False
+        self.words[Control.FAULT] = Fault.NOT
+        self._look_ahead_end = end - 2
+        return True
 
     def _no_report(self, error: int) -> Stop | None:
         """The translator came back by itself: an undefined instruction, or a hint like wfi."""

@@ -193,6 +193,14 @@ class Translator:
         """Run from `pc` until a hook stops it; Unicorn's error number."""
         return uclib.uc_emu_start(self._handle, pc, NOWHERE, 0, 0)
 
+    def run_to(self, pc: int, end: int) -> int:
+        """Run from `pc` as `start` does, and not beyond `end`, where translated code ends too."""
+        self._uc.ctl_set_exits([end])
+        error = self.start(pc)
+        self._uc.ctl_set_exits([])
+        self.flush_code()
+        return error
+
     def fault_address(self) -> int:
         """Exact virtual address of the last failed translation."""
         return ctypes.c_uint64.from_address(self._handle.value + self._fault_offset).value

@@ -56,6 +56,7 @@ SOURCES = {
         1:  slli a3, a2, 20; ori a3, a3, 0x513; sw a3, (s1); jalr s1
             slli s2, s2, 8; or s2, s2, a0
             addi a2, a2, 1; li a3, 4; bne a2, a3, 1b; unimp""",
+        "over": "addi t0, t0, 1; addi t1, t1, 1; c.nop; lui a0, 0x12345; unimp",
         "four": "li a0, 4; unimp",
         "five": "li a0, 5; unimp",
     },
@@ -121,6 +122,29 @@ def test_second_page_missing(isa):
     assert stop.address == DATA + PAGE_BYTES
     assert bare.writer.written == before
     assert bare.engine.instructions == 0
+
+
+@pytest.mark.parametrize("budget", [1, 2, 1000])
+def test_an_instruction_over_two_pages_faults_where_it_stands(budget):
+    """Not where the translator, which looks ahead, began: those before it have been executed."""
+    code = CODES["riscv64"]["over"]
+    before = 6  # bytes of the three compressed instructions
+    start = AT + PAGE_BYTES - before - 2
+    bare = Bare("riscv64", levels=5, memory_bytes=16 * MiB)
+    bare.map(AT, CODE)
+    bare.write(start, code[: before + 2])
+    bare.start(start, 0)
+    bare.writer.inline = True
+    stop = bare.run(budget)
+    assert (stop.reason, stop.address, stop.access) == (
+        Reason.PAGE_FAULT, AT + PAGE_BYTES, Access.EXECUTE
+    )  # fmt: skip
+    assert bare.engine.read("pc") == start + before
+    assert (bare.engine.instructions, bare.engine.read("t0"), bare.engine.read("t1")) == (3, 1, 1)
+    bare.map(AT + PAGE_BYTES, CODE)
+    bare.write(AT + PAGE_BYTES, code[before + 2 :])
+    assert bare.run(budget).reason == Reason.ILLEGAL
+    assert (bare.engine.instructions, bare.engine.read("a0")) == (4, 0x1234_5000)
 
 
 @pytest.mark.parametrize("isa", ALL_ISAS)
