@@ -46,7 +46,6 @@ class Live:
         self.stopped = False
         self.now_ps = 0
         self.look_ps = -1  # when to look again whether nodes that were told to leave can; -1: never
-        self._invited = ""
 
     def perform(self, event: Event, now_ps: int) -> dict[str, Any]:
         """Have an event happen now, at `now_ps`; its row."""
@@ -93,15 +92,13 @@ class Live:
         """Start the process of a node while the machine still runs; the event, with its name."""
         node = self.node_for(event)
         self.supervisor.invite(node.name)
-        self._invited = node.name
         return replace(event, name=node.name)
 
     def attach(self, event: Attach) -> Mapping[str, Any]:
         """A node joins now."""
         node = self.node_for(event)
-        if self._invited != node.name:
+        if not self.supervisor.is_invited(node.name):
             self.supervisor.invite(node.name)
-        self._invited = ""
         try:
             grown = self._grown(node)
             memory = self._memory_for(len(self.rows))

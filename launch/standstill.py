@@ -114,6 +114,13 @@ class Standstill(ABC):
             self.dismiss(name)
             raise InputError(f"attach: node {name!r} cannot join: {reason}")
 
+    def is_invited(self, name: str) -> bool:
+        """Does a process wait that was invited by this name?  One that died is forgotten."""
+        child = self.children.get(name)
+        if child is not None and child.held and child.state == "gone":
+            self.dismiss(name)
+        return child is not None and child.held and child.state == "hello"
+
     def dismiss(self, name: str) -> None:
         """End the process of a node that was invited."""
         child = self.children[name]

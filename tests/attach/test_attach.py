@@ -44,6 +44,17 @@ def test_a_node_joins_a_machine_of_one_and_programs_see_its_memory_priced(tmp_pa
     assert [row["name"] for row in run.manifest["nodes"]] == ["x86", "late"]
 
 
+@pytest.mark.parametrize(
+    ("file", "design", "nodes"), [("trio", "multi-shm", 3), ("eight", "fused", 8)]
+)
+def test_three_and_more_nodes_from_the_start(file, design, nodes, tmp_path):
+    with Machine(machine=file, os=design, out=tmp_path) as described:
+        run = described.run("migrate")
+    assert run.exit_status == 0 and "FAIL" not in run.console
+    for node in range(1, nodes):
+        assert run.console.count(f"PASS node {node}: ") == 8
+
+
 def test_an_event_after_the_end_does_not_happen(tmp_path):
     with machine("fused", tmp_path / "first") as described:
         run = described.run("hello", events=[Attach(at_ns=10**12, isa="x86_64")])

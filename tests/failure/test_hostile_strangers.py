@@ -105,12 +105,12 @@ def test_ten_thousand_messages_of_strangers_change_nothing(tmp_path, monkeypatch
     made, strangers = [], {}
 
     class Visited(Supervisor):
-        def run(self):
+        def run(self, agenda=None):
             made.append(self)
             strangers.update({name: Stranger(name, self) for name in PLACES})
             for stranger in strangers.values():
                 stranger.start()
-            return super().run()
+            return super().run(agenda)
 
         def _collect(self):
             while any(stranger.is_alive() for stranger in strangers.values()):

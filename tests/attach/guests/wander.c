@@ -1,6 +1,6 @@
 /* Calls work on the newest node there is, round after round; each call adds to shared data and leaves memory behind
  * that was allocated there.  What it prints does not depend on where the calls ran, but for the last line.
- * Argument: rounds. */
+ * Argument: rounds; negative: as many on nodes that joined, after any number before, so that somebody may attach one. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,15 +38,18 @@ static void *work(void *argument)
 int main(int argc, char **argv)
 {
     int rounds = argc > 1 ? atoi(argv[1]) : 20, far = 0;
+    int awaited = rounds < 0 ? -rounds : ROUNDS_MAX;
     unsigned long sum = 0, bytes = 0;
 
-    for (long round = 0; round < rounds; round++) {
+    if (rounds < 0)
+        rounds = ROUNDS_MAX;
+    for (long round = 0; round < rounds && far < awaited; round++) {
         int node = newest();
 
         far += node > 1;
         sum = sum * 31 + (unsigned long)migrate_call(node, work, (void *)round);
     }
-    for (int round = 0; round < rounds; round++) {
+    for (int round = 0; round < rounds && kept[round] != NULL; round++) {
         for (int i = 0; i < BYTES; i++)
             bytes += (unsigned char)kept[round][i];
         free(kept[round]);
