@@ -12,12 +12,16 @@ from cosim.process import DEBUG_VARIABLE, SERVER_KEY_VARIABLE, TOKEN_VARIABLE
 from launch.sockets import Sockets
 
 
+HOST_LOST = -256  # instead of an exit code: nothing can be known of a process on a lost host
+
+
 @dataclass
 class Child:
     """One process of the machine.
 
     watch: a descriptor that can be read when it has ended.  heard_s: host time of its last message.
     last: its last `progress` message.  dumped: its answer to the current `dump`, None before.
+    needs: components that must be ready before it is welcomed.  place: the host it runs on, "" here.
     """
 
     name: str
@@ -25,13 +29,15 @@ class Child:
     process: subprocess.Popen
     watch: int
     stderr: Path
-    state: str = "spawned"  # spawned, hello, welcomed, ready, gone
+    state: str = "spawned"  # awaited (on another host), spawned, hello, welcomed, ready, gone
     phase: str = "start"
     doing: str = "starting"
     heard_s: float = 0.0
     facts: dict[str, int] = field(default_factory=dict)
     last: dict = field(default_factory=dict)
     dumped: dict | None = None
+    needs: tuple[str, ...] = ()
+    place: str = ""
 
     def said(self) -> str:
         """What it does, honest about silence."""
@@ -82,19 +88,21 @@ def death(code: int | None) -> str:
         return "still running"
     if code >= 0:
         return f"exit code {code}"
+    if code == HOST_LOST:
+        return "its host is lost"
     try:
         return f"killed by {signal.Signals(-code).name}"
     except ValueError:
         return f"killed by signal {-code}"
 
 
-def last_line(path: Path) -> str:
-    """`; it said: ...` with the last line a process printed, or nothing."""
+def last_words(path: Path) -> str:
+    """The last line a process printed, or nothing."""
     try:
         lines = path.read_text(errors="replace").strip().splitlines()
     except OSError:
         return ""
-    return f"; it said: {lines[-1].strip()[:300]}" if lines else ""
+    return lines[-1].strip()[:300] if lines else ""
 
 
 def obituary(child: Child, phase: str) -> str:
@@ -103,4 +111,7 @@ def obituary(child: Child, phase: str) -> str:
     phase: of the machine.
     """
     how = f"died in phase {phase}: {death(child.process.returncode)}; it was {child.doing}"
-    return f"process {child.name!r} (pid {child.process.pid}) {how}{last_line(child.stderr)}"
+    place = f" on {child.place}" if child.place else ""
+    said = last_words(child.stderr)
+    quoted = f"; it said: {said}" if said else ""
+    return f"process {child.name!r} (pid {child.process.pid}{place}) {how}{quoted}"

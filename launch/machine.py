@@ -243,7 +243,9 @@ class Machine:
             if console is not None:
                 display.around(lambda: console(node, data))
 
-        supervisor = Supervisor(configuration, listen, display, segment_statistics)
+        supervisor = Supervisor(
+            configuration, listen, display, segment_statistics, notice=display.notice
+        )
         self._supervisor = supervisor
         try:
             outcome = self._drive(supervisor, instantiation, programs, command, heard)

@@ -10,7 +10,7 @@ from cosim.errors import InputError, MachineError
 from cosim.process import FOLDER_PREFIX, remove_folder
 from cosim.transport import Keys, new_keys
 
-SOCKET_NAMES = ("control", "turns", "telemetry")
+SOCKET_NAMES = ("control", "turns", "telemetry", "pages")
 UNIX_PATH_BYTES_MAX = 107  # sun_path of sockaddr_un, less the final zero
 SUPERVISOR_FILE = "supervisor"  # holds the supervisor's pid, for `stramash ps` and `stramash clean`
 
@@ -48,6 +48,18 @@ def make_sockets(tcp_host: str = "") -> Sockets:
             f"tcp host {tcp_host!r}: give a numeric IPv4 address of this host, for example "
             f"127.0.0.1"
         )
+    folder = private_folder()
+    places = {
+        name: f"tcp://{tcp_host}:*" if tcp_host else f"ipc://{folder}/{name}"
+        for name in SOCKET_NAMES
+    }
+    return Sockets(folder, places, secrets.token_hex(16), new_keys() if tcp_host else None)
+
+
+def private_folder() -> Path:
+    """Make a folder for the owner alone, which names its process.  MachineError when none can be
+    made.
+    """
     longest = len(f"/{FOLDER_PREFIX}xxxxxxxx/") + max(len(name) for name in SOCKET_NAMES)
     base = next((b for b in _bases() if len(os.fsencode(b)) + longest <= UNIX_PATH_BYTES_MAX), None)
     if base is None:
@@ -56,8 +68,4 @@ def make_sockets(tcp_host: str = "") -> Sockets:
         )
     folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=base))
     (folder / SUPERVISOR_FILE).write_text(f"{os.getpid()}\n")
-    places = {
-        name: f"tcp://{tcp_host}:*" if tcp_host else f"ipc://{folder}/{name}"
-        for name in SOCKET_NAMES
-    }
-    return Sockets(folder, places, secrets.token_hex(16), new_keys() if tcp_host else None)
+    return folder

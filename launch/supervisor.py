@@ -2,6 +2,7 @@
 
 ```text
  start()  spawn ─▶ hello* ─▶ welcome memsys, timebase ─▶ ready* ─▶ welcome nodes ─▶ ready*
+          nodes on other hosts: notice ─▶ (a person starts `stramash node`)* ─▶ hello, as above
  load()   load ─▶ loaded*
  run()    start ─▶ console, exited, ... finished ─▶ collect ─▶ collected* ─▶ stop ─▶ exits*
                                                                                  * has a limit
@@ -16,7 +17,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
@@ -29,45 +29,16 @@ from cosim.protocol import telemetry as telemetry_protocol
 from cosim.shared import Segment
 from cosim.transport import Limits, Poller, bind_router, bind_subscriber
 from launch.children import Child, obituary, spawn
+from launch.hosts import Hosts, address_towards, handshake_digest
+from launch.progression import Outcome, Progress
 from launch.sockets import make_sockets
 from launch.who_waits import core_table, table, thread_table
 
+NEEDS = {"node": ("memsys", "timebase"), "home": ("memsys",)}  # who must be ready before, by role
 PROGRESS_SECONDS = 0.1  # the progress callback is called at most this often
 LAST_WORDS_SECONDS = 0.2  # after a child's death, its last messages may still arrive
 LAST_WORDS_SECONDS_MAX = 2.0  # when its exit code says that there are some: the host may be busy
 COLUMNS = ("process", "phase", "doing")
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far the machine is.
-
-    instructions and cycles: sums over the nodes; doing: what each process does.
-    """
-
-    phase: str
-    host_seconds: float
-    virtual_time_ps: int
-    instructions: int
-    cycles: int
-    doing: dict[str, str]
-
-
-@dataclass
-class Outcome:
-    """What a run gave.  Everything but host_seconds is simulated.
-
-    exited: rows of the `exited` messages with the node's name.  finished: the timebase's message.
-    statistics: of all components, by dotted name.  registers: words per node.  reports: per
-    component.
-    """
-
-    exited: list[dict] = field(default_factory=list)
-    finished: dict = field(default_factory=dict)
-    statistics: dict[str, int] = field(default_factory=dict)
-    registers: dict[str, list[int]] = field(default_factory=dict)
-    reports: dict[str, dict] = field(default_factory=dict)
-    host_seconds: float = 0.0
 
 
 class Supervisor:
@@ -78,7 +49,7 @@ class Supervisor:
     tcp with CURVE. console(node, bytes) and progress(Progress) are called from `start`, `load` and
     `run`. segment_statistics(segments, configuration): reads the memory system's counters from the
     shared segments; used only when the memory system itself can no longer be asked.  entries: other
-    "module:function" for a component.
+    "module:function" for a component.  notice(text): what a person must do now, in run.hosts.
     """
 
     def __init__(
@@ -88,10 +59,12 @@ class Supervisor:
         progress: Callable[[Progress], None] | None = None,
         segment_statistics: Callable[[dict[str, Segment], dict], dict[str, int]] | None = None,
         entries: dict[str, str] | None = None,
+        notice: Callable[[str], None] | None = None,
     ) -> None:
         self.limits = Limits.of(configuration)
         self.console = console
         self.progress = progress
+        self.notice = notice or (lambda _line: None)
         self.segment_statistics = segment_statistics
         self.entries = entries or {}
         self.phase = "start"
@@ -113,7 +86,9 @@ class Supervisor:
     def _open(self, configuration: dict) -> None:
         """Bind the sockets and complete the configuration with where they are."""
         run = configuration.get("run", {})
-        self.sockets = make_sockets(run.get("tcp_host", ""))
+        self.hosts = Hosts(run.get("hosts", {}))
+        own = address_towards(self.hosts.places) if self.hosts.places else ""
+        self.sockets = make_sockets(run.get("tcp_host", own))
         keys, token = self.sockets.keys, self.sockets.token
         self.control, control_endpoint = bind_router(
             control_protocol.PROTOCOL,
@@ -144,7 +119,7 @@ class Supervisor:
             "endpoints": {
                 "control": control_endpoint,
                 "telemetry": telemetry_endpoint,
-                "turns": self.sockets.endpoints["turns"],
+                **{name: self.sockets.endpoints[name] for name in ("turns", "pages")},
             },
             "segments": {},
         }
@@ -167,10 +142,17 @@ class Supervisor:
         for name, role in (("memsys", "memsys"), ("timebase", "timebase")):
             self._spawn(name, role)
         for node in self.configuration["nodes"]:
-            self._spawn(node["name"], "node")
+            if node["name"] not in self.hosts.places:
+                self._spawn(node["name"], "node")
+        if self.hosts.places:
+            self._spawn("home", "home")
+            self._await_hosts()
         seconds = self.limits.hello_s
         self._until(
             lambda: not self._in("spawned"), seconds, "say hello", self._names_in("spawned")
+        )
+        self._until(
+            lambda: not self._in("awaited"), self.limits.host_s, "come", self._names_in("awaited")
         )
         self._until(
             lambda: not self._in("hello", "welcomed"),
@@ -201,7 +183,7 @@ class Supervisor:
         """
         self.phase = "load"
         count = len(self._loaded)
-        self._send(node, {"kind": "load", "program": program})
+        self._send(node, {"kind": "load", "program": self.hosts.program(node, program)})
         self._until(
             lambda: len(self._loaded) > count,
             self.limits.load_s,
@@ -277,8 +259,19 @@ class Supervisor:
         entry = self.entries.get(name, self.entries.get(role, ROLES[role].entry))
         endpoint = self.configuration["endpoints"]["control"]
         child = spawn(name, role, entry, endpoint, self.sockets, self._lifeline_read)
+        child.needs = NEEDS.get(role, ())
         self.children[name] = child
         self._poller.add(child.watch, name)
+
+    def _await_hosts(self) -> None:
+        """Expect the nodes of other hosts, and say how they come."""
+        nodes = [node["name"] for node in self.configuration["nodes"]]
+        for child in self.hosts.expect(self.control, self.sockets, nodes):
+            self.children[child.name] = child
+            self._poller.add(child.watch, child.name)
+        endpoint = self.configuration["endpoints"]["control"]
+        for node in self.hosts.places:
+            self.notice(self.hosts.invitation(node, endpoint, self.sockets))
 
     def _in(self, *states: str) -> list[Child]:
         return [child for child in self.children.values() if child.state in states]
@@ -309,7 +302,7 @@ class Supervisor:
             words[Word.STOP :: CORE_STREAM_BYTES // 8] = 1
 
     def _end_children(self) -> None:
-        living = [child for child in self.children.values() if child.state != "gone"]
+        living = [c for c in self.children.values() if c.state not in ("gone", "awaited")]
         for child in living:
             if child.state in ("welcomed", "ready"):
                 self.control.send(child.name, {"kind": "stop"})
@@ -373,6 +366,7 @@ class Supervisor:
                 self._reap(self.children[key])
             else:
                 self._died(self.children[key])
+        self.hosts.beat()
         if self._failure is not None and not failing:
             failure, self._failure = self._failure, None
             raise self._failed(self._cause(failure))
@@ -381,7 +375,7 @@ class Supervisor:
         while (found := self.control.receive(0)) is not None:
             peer, message = found
             kind = message["kind"]
-            if failing and kind not in ("dumped", "console", "exited", "failed"):
+            if failing and kind not in ("dumped", "console", "exited", "failed", "ended"):
                 continue
             if kind == "hello":
                 self._hello(peer, message)
@@ -432,36 +426,35 @@ class Supervisor:
         child = self.children.get(peer)
         if (
             child is None
-            or child.state != "spawned"
+            or child.state not in ("spawned", "awaited")
             or message["name"] != peer
             or message["role"] != child.role
         ):
             self.control.refuse(peer, f"hello: no {message['role']} {peer!r} is expected here")
             return
-        if (
-            message["digest"] != wire.digest()
-            or message["version"] != control_protocol.PROTOCOL.version
-        ):
+        digest = handshake_digest() if child.role == "host" else wire.digest()
+        version = control_protocol.PROTOCOL.version
+        if message["digest"] != digest or message["version"] != version:
             reason = (
                 f"{peer!r} speaks version {message['version']} (tables {message['digest']}), the "
-                f"supervisor version "
-                f"{control_protocol.PROTOCOL.version} (tables {wire.digest()}); install the same "
-                f"release for both"
+                f"supervisor version {version} (tables {digest}); install the same release for both"
             )
             self.control.refuse(peer, reason)
-            self._failure = ProtocolError(reason)
+            if child.role != "host":  # a person may try again with the right one
+                self._failure = ProtocolError(reason)
             return
         self.control.accept(peer, child.role)
-        child.state, child.heard_s = "hello", time.monotonic()
+        child.process.pid = message["pid"]
+        child.state, child.doing, child.heard_s = "hello", "starting", time.monotonic()
         self._welcome()
 
     def _welcome(self) -> None:
         """Welcome whoever has what it needs: nodes need the segments and the turns' endpoint."""
-        base_ready = all(c.state == "ready" for c in self.children.values() if c.role != "node")
         for child in self._in("hello"):
-            if child.role != "node" or base_ready:
+            if all(self.children[name].state == "ready" for name in child.needs):
                 child.state = "welcomed"
-                self._send(child.name, {"kind": "welcome", "configuration": self.configuration})
+                configuration = self.hosts.configuration(child, self.configuration)
+                self._send(child.name, {"kind": "welcome", "configuration": configuration})
 
     def _on_ready(self, child: Child, message: dict) -> None:
         if child.state != "welcomed":
@@ -473,6 +466,9 @@ class Supervisor:
             "ready",
             message["facts"],
         )
+        if self.hosts.took(child, message):
+            self._welcome()
+            return
         self.configuration["endpoints"].update(message["endpoints"])
         self.configuration.update(message["facts"])
         for name, path in message["segments"].items():
@@ -493,6 +489,9 @@ class Supervisor:
 
     def _on_finished(self, _child: Child, message: dict) -> None:
         self._end = message
+
+    def _on_ended(self, child: Child, message: dict) -> None:
+        self.hosts.ended(child, message)
 
     def _on_paused(self, _child: Child, message: dict) -> None:
         self._paused = message

@@ -1,5 +1,5 @@
 """The protocols between the processes of a machine; importing this package declares all of them."""
 
-from cosim.protocol import control, telemetry, turns
+from cosim.protocol import control, pages, telemetry, turns
 
-__all__ = ["control", "telemetry", "turns"]
+__all__ = ["control", "pages", "telemetry", "turns"]

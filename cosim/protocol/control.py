@@ -14,6 +14,8 @@ Socket: ROUTER bound by the supervisor, one DEALER per component whose routing i
        ◀───────────────────────────────── stop      the process ends: its exit is the answer
 ```
 At any time after `welcome`: dump ─▶ dumped.  `pause` ─▶ paused holds the turns, `start` resumes them.
+A node on another host has three components there: `host` starts and watches the others for the supervisor (signal,
+ended, beat), `pager` keeps its memory; `home` beside the memory system answers the pagers.
 """
 
 from cosim.wire import I64_MAX, Field, Message, Protocol, Type
@@ -21,7 +23,7 @@ from cosim.wire import I64_MAX, Field, Message, Protocol, Type
 NAME = (1, 64)
 LINE = (0, 4000)
 CORES_MAX = 64
-ROLES = ("memsys", "timebase", "node")
+ROLES = ("memsys", "timebase", "node", "home", "host", "pager")
 ERROR_CLASSES = ("InputError", "ProtocolError", "MachineError", "InvariantError", "unexpected")
 
 HELLO = Message("hello",
@@ -132,6 +134,18 @@ START = Message("start", "Begin, or go on after a pause, to hand out turns.", (
           "programs loaded: the run ends when all have ended"),
 ))  # fmt: skip
 
+SIGNAL = Message("signal", "Send a signal to a process that this host started.", (
+    Field("name", Type.TEXT, "", NAME, "the process"),
+    Field("number", Type.INT, "", (1, 64), "the signal"),
+))  # fmt: skip
+
+ENDED = Message("ended", "A process that this host started has ended.", (
+    Field("name", Type.TEXT, "", NAME, "the process"),
+    Field("code", Type.INT, "", (-64, 255), "its exit code, or minus the signal that killed it"),
+    Field("said", Type.TEXT, "", LINE, "the last line of its stderr"),
+))  # fmt: skip
+
+BEAT = Message("beat", "Are you there?  The connection itself answers.")
 PAUSE = Message("pause", "Stop handing out turns.", answer="paused")
 COLLECT = Message("collect", "Settle everything and report it.", answer="collected")
 DUMP = Message("dump", "Say what you are doing and waiting for.", answer="dumped")
@@ -140,11 +154,14 @@ STOP = Message("stop", "End now: close what is open and exit.")
 PROTOCOL = Protocol(
     "control", 1, "Starts, feeds, watches and stops the processes of a machine.",
     roles={
-        "supervisor": (WELCOME, LOAD, START, PAUSE, COLLECT, DUMP, STOP),
+        "supervisor": (WELCOME, LOAD, START, PAUSE, COLLECT, DUMP, STOP, SIGNAL, BEAT),
         "component": (HELLO, READY, COLLECTED, DUMPED, FAILED),
         "memsys": (),
         "timebase": (FINISHED, DEADLOCK, UNANSWERED, PAUSED),
         "node": (LOADED, CONSOLE, EXITED),
+        "home": (),
+        "host": (ENDED,),
+        "pager": (),
     },
     includes=dict.fromkeys(ROLES, ("component",)),
 )  # fmt: skip

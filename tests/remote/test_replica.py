@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from cosim.errors import ProtocolError
-from cosim.remote.replica import DELTA_PAGES_MAX, PAGE_WORDS, Delta, Replica
+from cosim.protocol.pages import DELTA_PAGES_MAX
+from cosim.remote.delta import PAGE_WORDS, Delta
+from cosim.remote.replica import Replica
 from cosim.shared import Segment
 
 SIZES = {"physical": 1 << 24, "stream": 3 * 4096}
@@ -39,7 +41,7 @@ class Ends:
         pages = 0
         while True:
             delta, first = source.changes(first)
-            target.apply(Delta(*(part.copy() for part in delta)))
+            target.apply(Delta.of(delta.fields()))
             pages += len(delta.pages)
             if first == source.count:
                 return pages
@@ -127,5 +129,5 @@ def test_a_delta_that_cannot_be_is_refused_and_changes_nothing(ends, pages, mask
     rows[:, 0] = 1
     delta = Delta(np.array(pages, np.uint64), rows, np.full(words, 77, np.uint64))
     with pytest.raises(ProtocolError, match="delta of"):
-        ends.home.apply(delta)
+        ends.home.apply(Delta.of(delta.fields()))
     assert not ends.words[0]["physical"].any()
