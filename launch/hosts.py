@@ -152,7 +152,8 @@ class Hosts:
             return configuration
         run = configuration["run"]
         if child.role == "host":
-            return {"run": {"limits": run.get("limits", {})}, "node": node}
+            endpoints = configuration["endpoints"]
+            return {"run": {"limits": run.get("limits", {})}, "endpoints": endpoints}
         run = {**run, "scratch": self._given[f"{node}.host"]["endpoints"]["folder"]}
         if child.role == "pager":
             return {**configuration, "run": run, "pager_of": node}

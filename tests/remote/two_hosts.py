@@ -98,14 +98,21 @@ def machine_file(folder: Path, hosts: TwoHosts, away: Sequence[str] = ("arm",)) 
 class Process:
     """A command on one of the hosts, its output in files."""
 
-    def __init__(self, prefix: Sequence[str], words: Sequence[str], folder: Path, tag: str) -> None:
+    def __init__(
+        self,
+        prefix: Sequence[str],
+        words: Sequence[str],
+        folder: Path,
+        tag: str,
+        program: Sequence[str] = ("-m", "launch.cli"),
+    ) -> None:
         self.out, self.err = folder / f"{tag}.out", folder / f"{tag}.err"
         environment = {
             **os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         }  # fmt: skip
         with open(self.out, "wb") as out, open(self.err, "wb") as err:
             self.process = subprocess.Popen(
-                [*prefix, sys.executable, "-m", "launch.cli", *words],
+                [*prefix, sys.executable, *program, *words],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment,
             )  # fmt: skip
 
@@ -173,14 +180,20 @@ class RemoteRun:
         """The private folder of the run."""
         return Path(self.invitations[0][1]).parent
 
-    def node(self, *, connect: str = "", key_file: object = "", name: str = "") -> Process:
+    def node(
+        self,
+        *,
+        connect: str = "",
+        key_file: object = "",
+        name: str = "",
+        program: Sequence[str] = ("-m", "launch.cli"),
+    ) -> Process:
         """Start `stramash node` on the far host, as invited but for what is given."""
         invited = next((i for i in self.invitations if i[2] == name), self.invitations[0])
         words = ["node", "--connect", connect or invited[0]]
         words += ["--key-file", str(key_file or invited[1]), "--name", name or invited[2]]
-        process = Process(
-            self.hosts.prefixes[1], words, self.folder, f"node{len(self.nodes)}"
-        )
+        tag = f"node{len(self.nodes)}"
+        process = Process(self.hosts.prefixes[1], words, self.folder, tag, program)
         self.nodes.append(process)
         return process
 
