@@ -29,6 +29,7 @@ bench: install  ## simulated instructions per second, beside qemu-user and cache
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.fused
 	$(BIN)/python -m benchmarks.multiple
+	$(BIN)/python -m benchmarks.remote
 
 busybox: build/busybox/busybox.arm64  ## Debian's busybox-static of both architectures, for tests/programs
 

@@ -112,7 +112,9 @@ class Connection:
     """
 
     def __init__(self, socket: zmq.Socket) -> None:
-        place = f"inproc://connection-{id(self)}"  # by default a descriptor, which may be used again
+        place = (
+            f"inproc://connection-{id(self)}"  # by default a descriptor, which may be used again
+        )
         self._monitor = socket.get_monitor_socket(addr=place)
         self.connected = self.refused = self.lost = False
 

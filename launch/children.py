@@ -11,7 +11,6 @@ from pathlib import Path
 from cosim.process import DEBUG_VARIABLE, SERVER_KEY_VARIABLE, TOKEN_VARIABLE
 from launch.sockets import Sockets
 
-
 HOST_LOST = -256  # instead of an exit code: nothing can be known of a process on a lost host
 
 
@@ -21,7 +20,8 @@ class Child:
 
     watch: a descriptor that can be read when it has ended.  heard_s: host time of its last message.
     last: its last `progress` message.  dumped: its answer to the current `dump`, None before.
-    needs: components that must be ready before it is welcomed.  place: the host it runs on, "" here.
+    needs: components that must be ready before it is welcomed.  place: the host it runs on, "" for
+    this one.
     """
 
     name: str

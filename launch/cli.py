@@ -187,7 +187,9 @@ def diff(
 
 @app.command()
 def node(
-    connect: Annotated[str, typer.Option("--connect", help="where the machine is: tcp://HOST:PORT")],
+    connect: Annotated[
+        str, typer.Option("--connect", help="where the machine is: tcp://HOST:PORT")
+    ],
     key_file: Annotated[
         str, typer.Option("--key-file", help="the file that `stramash run` named; - is stdin")
     ],

@@ -84,7 +84,7 @@ class RemoteProcess:
 
 @dataclass(frozen=True)
 class KeyFile:
-    """What `stramash node` needs to be let in: the CURVE key of the machine, and the run's token."""
+    """What lets `stramash node` in: the CURVE key of the machine, and the run's token."""
 
     server_key: str
     token: str
@@ -134,7 +134,7 @@ class Hosts:
         assert sockets.keys is not None, "nodes on other hosts come by tcp"
         KeyFile(sockets.keys.public, sockets.token).write(path)
         return (
-            f"node {node!r} is awaited from {self.places[node]}: bring {path} there, and run there\n"
+            f"node {node!r} is awaited from {self.places[node]}; bring {path} there, and run\n"
             f"  stramash node --connect {endpoint} --key-file {path} --name {node}"
         )
 
@@ -171,8 +171,10 @@ class Hosts:
     def ended(self, host: Child, message: dict) -> None:
         """A process of a host has ended."""
         child = self._children.get(message["name"])
-        if child is not None and child.place and host.name.partition(".")[0] == (
-            child.name.partition(".")[0]
+        if (
+            child is not None
+            and child.place
+            and host.name.partition(".")[0] == (child.name.partition(".")[0])
         ):
             child.stderr.write_text(message["said"])
             child.process.ended(message["code"])  # type: ignore[attr-defined]

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cosim.errors import InputError, MachineError
-from cosim.process import ROLES, ChildExit, Shell, Stopped
+from cosim.process import ROLES, ChildExit, Shell, Stopped, remove_folder
 from cosim.protocol import control as control_protocol
 from cosim.remote import userfault
 from cosim.transport import Keys, Limits, connect_dealer, end_all
@@ -103,9 +103,12 @@ class Outpost:
         except Stopped:
             self.notice(f"node {self.name!r}: the machine has ended")
         finally:
-            self._end(gently=not self.connection.lost)
-            os.close(held)
-            os.close(lifeline)
+            try:
+                self._end(gently=not self.connection.lost)
+            finally:
+                os.close(held)
+                os.close(lifeline)
+                remove_folder(str(self.folder))
 
     def _introduce(self) -> None:
         """Say hello until we are welcome."""
@@ -162,7 +165,7 @@ class Outpost:
             child.process.send_signal(message["number"])
 
     def _end(self, *, gently: bool) -> None:
-        """End both processes, tell the supervisor if it is there, and remove the folder."""
+        """End both processes; tell the supervisor, if it is there."""
         limits = self.shell.limits
         waits = (limits.stop_s, limits.terminate_s, limits.kill_s)
         for seconds, number in zip(waits, (*STEPS, None), strict=True):
@@ -179,8 +182,6 @@ class Outpost:
                 self._report(child)
         if gently:
             self._ended(self.shell.name, ChildExit.OK)
-        if self.folder is not None:
-            Sockets(self.folder, {}, "", None).remove()
         end_all(limits.flush_s)
 
 

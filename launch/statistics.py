@@ -81,6 +81,13 @@ TABLE = (
     Row("host.<node>.engine_us", "us", "host time in the engine; references priced at once included"),
     Row("host.<node>.kernel_us", "us", "host time in the kernel's Python"),
     Row("host.<node>.waiting_us", "us", "host time spent waiting for the memory system"),
+    Row("host.<node>.pager.bytes", "byte", "moved between the hosts for a node on another one"),
+    Row("host.<node>.pager.turns", "turn", "after which its writes were brought home, loading and collecting included"),
+    Row("host.<node>.pager.fetches", "", "requests for pages it touched first"),
+    Row("host.<node>.pager.pages_fetched", "page", "that came with them"),
+    Row("host.<node>.pager.pages_refreshed", "page", "that others had changed before a turn"),
+    Row("host.<node>.pager.pages_committed", "page", "that it had changed in a turn"),
+    Row("host.<node>.pager.*_us", "us", "host time of fetching, refreshing, committing"),
     Row("host.mips", "instruction/us", "simulated user and kernel instructions per host microsecond"),
 )
 # fmt: on

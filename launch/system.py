@@ -195,9 +195,7 @@ def _system(path: Path, text: str, content: Mapping[str, object]) -> System:
                     f"{path}: line {_line_of(text, 'node')}: a node without {key};"
                     ' example: name = "x86"'
                 )
-        nodes.append(
-            Node(row["name"], row["isa"], row.get("cores", 1), row.get("host", ""))
-        )
+        nodes.append(Node(row["name"], row["isa"], row.get("cores", 1), row.get("host", "")))
     settings = content.get("settings", {})
     if not isinstance(settings, dict):
         raise InputError(

@@ -1,8 +1,8 @@
 """The home's process: answers the pagers of nodes on other hosts, on the memory system's host.
 
-It maps the segments as a node does and keeps, for each pager, a replica: what that host's pages held
-when both last spoke.  The turns make this exact: while the node runs, nobody else writes; while it
-does not, the pager asks for nothing.
+It maps the segments as a node does and keeps, for each pager, a replica: what that host's pages
+held when both last spoke.  The turns make this exact: while the node runs, nobody else writes;
+while it does not, the pager asks for nothing.
 """
 
 from cosim.errors import ProtocolError

@@ -11,6 +11,9 @@ does not hold yet are touched through the pager.
 
 import socket
 import struct
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -30,19 +33,20 @@ FETCH_PAGES = 8  # at once: neighbours are often wanted next
 IDLE_MS = 20  # without an event for this long, the control socket is watched as well
 REQUEST_BYTES_MAX = 64
 FAULT, NODE = "fault", "node"
+COUNTS = ("turns", "fetches", "pages_fetched", "pages_refreshed", "pages_committed", "bytes")
+VERBS = ("fetch", "refresh", "commit")
 
 
 class Pager:
-    """One node's pager.  counts: pages, words and requests moved so far, for `statistics`."""
+    """One node's pager.  counts, seconds: what it moved, and the host time of each verb, so far."""
 
     def __init__(self, shell: Shell) -> None:
         configuration = shell.configuration
         self.shell = shell
         self.node = str(configuration["pager_of"])
         endpoints = configuration["endpoints"]
-        self.counts = dict.fromkeys(
-            ("turns", "fetches", "pages_fetched", "pages_refreshed", "pages_committed", "bytes"), 0
-        )
+        self.counts = dict.fromkeys(COUNTS, 0)
+        self.seconds = dict.fromkeys(VERBS, 0.0)
         self.home = connect_dealer(
             pages_protocol.PROTOCOL,
             "pager",
@@ -66,7 +70,8 @@ class Pager:
 
     def statistics(self) -> dict[str, int]:
         """What moved between the hosts."""
-        return {f"host.{self.node}.pager.{name}": value for name, value in self.counts.items()}
+        times = {f"{verb}_us": int(seconds * 1e6) for verb, seconds in self.seconds.items()}
+        return {f"host.{self.node}.pager.{n}": value for n, value in (self.counts | times).items()}
 
     def _make_segments(self) -> dict[str, Segment]:
         self.shell.doing = "asking the home of the pages for the segments"
@@ -122,8 +127,15 @@ class Pager:
 
     def _serve_faults(self) -> None:
         for address in userfault.faults(self.faults):
-            self._fetch(self._page_of(address))
-            userfault.wake(self.faults, address & -PAGE_BYTES, PAGE_BYTES)
+            with self._timed("fetch"):
+                self._fetch(self._page_of(address))
+                userfault.wake(self.faults, address & -PAGE_BYTES, PAGE_BYTES)
+
+    @contextmanager
+    def _timed(self, verb: str) -> Iterator[None]:
+        began_s = time.perf_counter()
+        yield
+        self.seconds[verb] += time.perf_counter() - began_s
 
     def _page_of(self, address: int) -> int:
         for begin, size_bytes, first in self.places:
@@ -156,9 +168,11 @@ class Pager:
     def _serve_node(self, connection: socket.socket) -> None:
         request = connection.recv(REQUEST_BYTES_MAX)
         if request == BEGIN:
-            self._refresh()
+            with self._timed("refresh"):
+                self._refresh()
         elif request == END:
-            self._commit()
+            with self._timed("commit"):
+                self._commit()
         else:
             self.shell.serve_forever()  # the node is gone: its host will end this process
         connection.send(DONE)

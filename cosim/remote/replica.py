@@ -121,6 +121,13 @@ class Replica:
             np.zeros((DELTA_PAGES_MAX, MASK_WORDS), np.uint64),
             np.zeros(DELTA_PAGES_MAX * PAGE_WORDS, np.uint64),
         )
+        self._compile()
+
+    def _compile(self) -> None:
+        """Have the kernels ready: the first turn should not wait for a compiler."""
+        self.changes()
+        self.apply(Delta.of(dict.fromkeys(Delta._fields, b"")))
+        self.touch(np.zeros(0, np.uint64))
 
     def page(self, name: str, offset: int) -> int:
         """Number of the page that holds byte `offset` of a segment."""
