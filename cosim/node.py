@@ -265,7 +265,11 @@ class Node:
             "reports": reports,
         }
 
-    def _dump(self, _message: dict) -> dict:
+    def _dump(self, message: dict) -> dict:
+        look = self._look if self.turn else self._in_memory(self._look)
+        return look(message)
+
+    def _look(self, _message: dict) -> dict:
         return {
             "kernel": self.kernel.dump(),
             "turn": {k: v for k, v in self.turn.items() if k != "interrupts"},
