@@ -63,6 +63,10 @@ class Segment:
         size_bytes = os.fstat(descriptor).st_size
         return cls(name.removeprefix("stramash-"), descriptor, size_bytes, path)
 
+    def empty(self) -> None:
+        """Forget the content, in every mapping: all is a hole again."""
+        self._map.madvise(mmap.MADV_REMOVE)
+
     def close(self) -> None:
         """Give the mapping back; one that still has views lives until the last of them is gone."""
         if self._descriptor < 0:

@@ -50,6 +50,7 @@ class Limits:
 
     hello_s: float = 30.0  # a spawned process says hello
     host_s: float = 600.0  # somebody starts a node on another host
+    admit_s: float = 10.0  # the machine there answers its hello
     welcome_s: float = 120.0  # a process that said hello is welcomed (others may still compile)
     ready_s: float = 180.0  # a welcomed process has built its part (the first run compiles)
     load_s: float = 60.0  # a node loads a program

@@ -113,7 +113,7 @@ class Outpost:
     def _introduce(self) -> None:
         """Say hello until we are welcome."""
         self.shell.hello(handshake_digest())
-        limit_s = Limits().answer_s / 6
+        limit_s = Limits().admit_s
         deadline_s = time.monotonic() + limit_s
         while (message := self.dealer.receive(LOOK_MS)) is None or message["kind"] != "welcome":
             self.connection.look()

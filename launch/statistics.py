@@ -87,6 +87,7 @@ TABLE = (
     Row("host.<node>.pager.pages_fetched", "page", "that came with them"),
     Row("host.<node>.pager.pages_refreshed", "page", "that others had changed before a turn"),
     Row("host.<node>.pager.pages_committed", "page", "that it had changed in a turn"),
+    Row("host.<node>.pager.forgotten", "", "times that all its pages were dropped, because they were too many"),
     Row("host.<node>.pager.*_us", "us", "host time of fetching, refreshing, committing"),
     Row("host.mips", "instruction/us", "simulated user and kernel instructions per host microsecond"),
 )

@@ -11,6 +11,8 @@ the node and whose routing id is the node's name.
         ◀──────────────────────────────── changes*  what others wrote into pages that are kept in common
  fetch  ────────────────────────────────▶           in a turn, when a page is touched for the first time
         ◀──────────────────────────────── changes   from zeroes to what it holds
+ forget ────────────────────────────────▶           instead, when too many are kept: each costs time at every turn
+        ◀──────────────────────────────── forgotten none is kept
  commit*────────────────────────────────▶           after a turn: what the node wrote
         ◀──────────────────────────────── committed it is in memory: the turn may end
 ```
@@ -47,6 +49,8 @@ FETCH = Message("fetch", "The node touched a page that is not kept in common yet
     Field("most", Type.INT, "", (1, RUN_PAGES_MAX), "as many pages from it on may come at once"),
 ), answer="changes")  # fmt: skip
 
+FORGET = Message("forget", "Keep no page in common any more.", answer="forgotten")
+FORGOTTEN = Message("forgotten", "No page is kept in common.")
 REFRESH = Message("refresh", "A turn of the node begins.", answer="changes")
 COMMIT = Message("commit", "What the node wrote in its turn.", DELTA, answer="committed")
 
@@ -64,7 +68,7 @@ COMMITTED = Message("committed", "The changes are in memory.")
 PROTOCOL = Protocol(
     "pages", 1, "Brings the pages a node on another host needs, and takes back what it wrote.",
     roles={
-        "home": (ATTACHED, CHANGES, COMMITTED),
-        "pager": (ATTACH, FETCH, REFRESH, COMMIT),
+        "home": (ATTACHED, CHANGES, COMMITTED, FORGOTTEN),
+        "pager": (ATTACH, FETCH, REFRESH, COMMIT, FORGET),
     },
 )  # fmt: skip

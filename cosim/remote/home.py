@@ -44,6 +44,7 @@ class Home:
             "refresh": self._refresh,
             "fetch": self._fetch,
             "commit": self._commit,
+            "forget": self._forget,
         }
         shell.watch(self.router)
         shell.answer("dump", lambda _message: {"pages in common": self._kept()})
@@ -101,6 +102,10 @@ class Home:
         self.replicas[peer].apply(Delta.of(message))
         if not message["more"]:
             self.router.send(peer, {"kind": "committed"})
+
+    def _forget(self, peer: str, _message: dict) -> None:
+        self.replicas[peer].forget()
+        self.router.send(peer, {"kind": "forgotten"})
 
 
 def main(shell: Shell) -> None:

@@ -30,10 +30,16 @@ from cosim.transport import Poller, connect_dealer
 from cosim.units import PAGE_BYTES, PAGE_SHIFT
 
 FETCH_PAGES = 8  # at once: neighbours are often wanted next
+# Comparing costs 0.4 us a page at both ends of every turn: more than these (64 MiB) are forgotten,
+# and those that are still wanted fetched again.
+KEPT_PAGES_MAX = 16384
 IDLE_MS = 20  # without an event for this long, the control socket is watched as well
 REQUEST_BYTES_MAX = 64
 FAULT, NODE = "fault", "node"
-COUNTS = ("turns", "fetches", "pages_fetched", "pages_refreshed", "pages_committed", "bytes")
+COUNTS = (
+    ("turns", "fetches", "pages_fetched", "pages_refreshed", "pages_committed", "bytes")
+    + ("forgotten",)
+)  # fmt: skip
 VERBS = ("fetch", "refresh", "commit")
 
 
@@ -56,6 +62,7 @@ class Pager:
             server_key=endpoints["pages_key"],
             limits=shell.limits,
         )
+        self.kept_max = int(configuration["run"].get("kept_pages_max", KEPT_PAGES_MAX))
         self.segments = self._make_segments()
         self.replica = Replica({name: segment.array for name, segment in self.segments.items()})
         place = Path(configuration["run"]["scratch"]) / PAGER_SOCKET
@@ -178,11 +185,21 @@ class Pager:
         connection.send(DONE)
 
     def _refresh(self) -> None:
+        if self.replica.count > self.kept_max:
+            self._forget()
+            return
         answer = self._ask({"kind": "refresh"})
         self.counts["pages_refreshed"] += self._take(answer)
         while answer["more"]:
             answer = self._answer("refresh")
             self.counts["pages_refreshed"] += self._take(answer)
+
+    def _forget(self) -> None:
+        self._ask({"kind": "forget"})
+        self.replica.forget()
+        for segment in self.segments.values():
+            segment.empty()
+        self.counts["forgotten"] += 1
 
     def _commit(self) -> None:
         self.counts["turns"] += 1

@@ -155,6 +155,12 @@ class Replica:
         self.count += count
         self._kept[page : page + count] = True
 
+    def forget(self) -> None:
+        """Have no page in common any more.  The memory stays as it is."""
+        self.count = 0
+        self._kept[:] = False
+        self._copies.empty()
+
     def touch(self, pages: np.ndarray) -> None:
         """Have pages, (n,) u64, that this end's memory does not hold yet, in it as zeroes."""
         touch_pages(self.addresses(pages))

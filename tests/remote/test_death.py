@@ -4,9 +4,8 @@ or is cut?
 
 import signal
 import time
-from contextlib import suppress
+from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.failure.harness import BAD_GUEST, DOWN_SECONDS_MAX, processes_of
@@ -24,7 +23,7 @@ class Spinning:
         self.host = self.remote.node()
         self.node, self.pager = (self.host.child(name) for name in ("arm", "arm.pager"))
         words = self.node.cmdline()
-        self.folders = (self.remote.near_folder, words[words.index("--folder") + 1])
+        self.folders = (self.remote.near_folder, Path(words[words.index("--folder") + 1]))
         deadline_s = time.monotonic() + RUN_SECONDS_MAX
         while "looping" not in self.remote.run.out.read_text():
             assert time.monotonic() < deadline_s, self.remote.run.said
@@ -41,12 +40,15 @@ class Spinning:
         for process, status in ((self.remote.run, near), (self.host, far)):
             found = process.wait(max(0.1, deadline_s - time.monotonic()))
             assert status is None or found == status, process.said
-        while time.monotonic() < deadline_s and any(map(processes_of, map(str, self.folders))):
+        while time.monotonic() < deadline_s and any(map(self.left_of, self.folders)):
             time.sleep(0.05)
         for folder in self.folders:
-            assert not processes_of(folder)
-            with suppress(FileNotFoundError):
-                raise AssertionError(list(psutil.os.scandir(folder)))
+            assert not self.left_of(folder)
+
+    @staticmethod
+    def left_of(folder):
+        """What is left of a private folder: itself, or processes of it."""
+        return [folder] * folder.exists() + processes_of(folder)
 
 
 @pytest.fixture
@@ -96,3 +98,10 @@ def test_a_cut_cable_ends_both(spinning, hosts):
     spinning.assert_down()
     assert f" on {hosts.far}) died in phase run: its host is lost" in spinning.remote.run.said
     assert "the machine at tcp://" in spinning.host.said and "is gone" in spinning.host.said
+
+
+def test_a_second_node_of_the_name_is_told(spinning):
+    second = spinning.remote.node()
+    assert second.wait(60) == 125
+    assert "is 'arm' there already?" in second.said
+    assert spinning.remote.run.process.poll() is None and spinning.node.is_running()

@@ -97,6 +97,19 @@ def test_many_pages_come_in_parts(ends):
     assert (ends.words[0]["physical"][: (DELTA_PAGES_MAX + 100) * PAGE_WORDS] == 8).all()
 
 
+def test_what_is_forgotten_can_be_fetched_again(ends):
+    ends.words[0]["physical"][7] = 9
+    ends.fetch(0, 8)
+    for end in (ends.home, ends.away):
+        end.forget()
+    for segment in ends.segments[1].values():
+        segment.empty()
+    assert not ends.words[1]["physical"].any() and ends.words[0]["physical"][7] == 9
+    assert ends.send(ends.home, ends.away) == 0
+    ends.fetch(0, 8)
+    assert ends.words[1]["physical"][7] == 9
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_random_turns_of_two_ends(ends, seed):
     chance = np.random.default_rng(seed)
