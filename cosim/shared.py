@@ -63,8 +63,8 @@ class Segment:
         size_bytes = os.fstat(descriptor).st_size
         return cls(name.removeprefix("stramash-"), descriptor, size_bytes, path)
 
-    def empty(self) -> None:
-        """Forget the content, in every mapping: all is a hole again."""
+    def clear(self) -> None:
+        """Zeroes everywhere, for all who map it, and no memory used."""
         self._map.madvise(mmap.MADV_REMOVE)
 
     def close(self) -> None:

@@ -200,7 +200,7 @@ class Pager:
         self._ask({"kind": "forget"})
         self.replica.forget()
         for segment in self.segments.values():
-            segment.empty()
+            segment.clear()
         self.counts["forgotten"] += 1
 
     def _commit(self) -> None:

@@ -159,7 +159,7 @@ class Replica:
         """Have no page in common any more.  The memory stays as it is."""
         self.count = 0
         self._kept[:] = False
-        self._copies.empty()
+        self._copies.clear()
 
     def touch(self, pages: np.ndarray) -> None:
         """Have pages, (n,) u64, that this end's memory does not hold yet, in it as zeroes."""

@@ -103,7 +103,7 @@ def test_what_is_forgotten_can_be_fetched_again(ends):
     for end in (ends.home, ends.away):
         end.forget()
     for segment in ends.segments[1].values():
-        segment.empty()
+        segment.clear()
     assert not ends.words[1]["physical"].any() and ends.words[0]["physical"][7] == 9
     assert ends.send(ends.home, ends.away) == 0
     ends.fetch(0, 8)
