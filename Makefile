@@ -29,6 +29,7 @@ bench: install  ## simulated instructions per second, beside qemu-user and cache
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.fused
 	$(BIN)/python -m benchmarks.multiple
+	$(BIN)/python -m benchmarks.remote
 
 bench-scale: install  ## what turns, interrupts and instructions cost with 2 to 16 nodes; what more cores gain
 	$(BIN)/python -m benchmarks.turns

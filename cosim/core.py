@@ -36,7 +36,8 @@ class Core:
     """A core: `engine`, `writer`, and exact accounting of its cycles.
 
     index: number in the machine.  name: for messages, for example "x86.core0".
-    node_configuration: frequency_hz and, if known, worst_reference_cycles are used.
+    node_configuration: frequency_hz and, if known, worst_reference_cycles are used, and `inline`:
+    True where the memory system cannot see the ring, so that every reference is priced here.
     settings: flat and resolved; kernel.levels and time.ipc are used.
     segments: physical and stream, each with `.array` (u8).
     port: (function address, argument address, anything to keep alive) of the memory port.
@@ -61,6 +62,9 @@ class Core:
         self._ipc = (ratio.numerator, ratio.denominator)
         self._worst_reference_cycles = int(
             node_configuration.get("worst_reference_cycles", pacing.WORST_REFERENCE_CYCLES)
+        )
+        self._inline_instructions = (
+            UNLIMITED if node_configuration.get("inline") else INLINE_INSTRUCTIONS
         )
         self._keep_alive = (segments, port)
         self.engine = UnicornEngine(
@@ -144,7 +148,7 @@ class Core:
         while True:
             self._poll_sometimes(poll)
             done = self.engine.instructions - begun
-            stop = self._run_stretch(limit_cycles, INLINE_INSTRUCTIONS - done)
+            stop = self._run_stretch(limit_cycles, self._inline_instructions - done)
             if stop.reason != Reason.LIMIT or self.yields:
                 return stop
             if limit_cycles < UNLIMITED and self.now_cycles() >= limit_cycles:

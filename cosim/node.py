@@ -8,6 +8,7 @@ progress never wait for the guest.
 
 import importlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import cosim.isa
@@ -18,7 +19,7 @@ from cosim.kernel.kernel import Kernel, load_services
 from cosim.process import Shell
 from cosim.protocol import control as control_protocol
 from cosim.protocol import turns as turns_protocol
-from cosim.shared import Segment
+from cosim.remote import files, memory
 from cosim.timebase import core_nodes
 from cosim.transport import connect_dealer
 from cosim.units import cycles_of_ps
@@ -62,16 +63,54 @@ class Node:
     def __init__(self, shell: Shell) -> None:
         configuration = shell.configuration
         self.shell = shell
+        self._scratch = str(configuration["run"].get("scratch", ""))
+        configuration["run"] = files.unpack(configuration["run"], self._scratch)
+        self.memory = memory.attach(shell.name, configuration, shell.limits.answer_s)
+        self.segments = self.memory.segments
         self.description = {
             **next(node for node in configuration["nodes"] if node["name"] == shell.name),
             "worst_reference_cycles": configuration["worst_reference_cycles"],
+            "inline": self.memory.remote,
         }
         self.indices = [
             i for i, name in core_nodes(configuration["nodes"]).items() if name == shell.name
         ]
-        self.segments = {
-            name: Segment.attach(path) for name, path in configuration["segments"].items()
-        }
+        with self.memory.current():
+            self._build(configuration)
+        self.turns = connect_dealer(
+            turns_protocol.PROTOCOL,
+            "node",
+            configuration["endpoints"]["turns"],
+            name=shell.name,
+            peer_role="timebase",
+            server_key=configuration["endpoints"].get("turns_key", ""),
+            limits=shell.limits,
+        )
+        self.turn: dict[str, Any] = {}
+        joined_ps = self.description.get("joined_ps", 0)
+        with self.memory.current():
+            for core in self.cores:
+                core.idle_until(cycles_of_ps(joined_ps, core.frequency_hz))
+        self.now_ps = dict.fromkeys(self.indices, joined_ps)
+        self._alive_at_s = self._turn_began_s = self.turn_seconds = 0.0
+        self.turn_times = Durations()  # of bounded turns, without the messages
+        shell.watch(self.turns)
+        for verb, answer in (
+            ("load", self._load),
+            ("offer", self._offer),
+            ("donate", self._donate),
+            ("reshape", self._reshape),
+            ("vacate", self._vacate),
+            ("collect", self._collect),
+        ):
+            shell.answer(verb, self._in_memory(answer))
+        shell.answer("dump", self._dump)
+        shell.statistics = self.statistics
+        shell.clock = self._clock
+
+    def _build(self, configuration: dict) -> None:
+        """The cores and the kernel over them."""
+        shell = self.shell
         isa = cosim.isa.find(self.description["isa"])
         shared = self.segments["hierarchy"].array, self.segments["stream"].array
         port = _find(MEMORY_PORT)(*shared)
@@ -88,36 +127,19 @@ class Node:
             )
             for number, index in enumerate(self.indices)
         ]
-        self.turns = connect_dealer(
-            turns_protocol.PROTOCOL,
-            "node",
-            configuration["endpoints"]["turns"],
-            name=shell.name,
-            peer_role="timebase",
-            server_key=configuration["endpoints"].get("turns_key", ""),
-            limits=shell.limits,
-        )
         self.kernel = Kernel(
             configuration, self.description, isa, self.cores, self.segments, Outbox(self),
             load_services(str(configuration.get("run", {}).get("services", ""))), counters,
         )  # fmt: skip
-        self.turn: dict[str, Any] = {}
-        joined_ps = self.description.get("joined_ps", 0)
-        for core in self.cores:
-            core.idle_until(cycles_of_ps(joined_ps, core.frequency_hz))
-        self.now_ps = dict.fromkeys(self.indices, joined_ps)
-        self._alive_at_s = self._turn_began_s = self.turn_seconds = 0.0
-        self.turn_times = Durations()  # of bounded turns, without the messages
-        shell.watch(self.turns)
-        shell.answer("load", self._load)
-        shell.answer("offer", self._offer)
-        shell.answer("donate", self._donate)
-        shell.answer("reshape", self._reshape)
-        shell.answer("vacate", self._vacate)
-        shell.answer("collect", self._collect)
-        shell.answer("dump", self._dump)
-        shell.statistics = self.statistics
-        shell.clock = self._clock
+
+    def _in_memory(self, verb: Callable[[dict], dict]) -> Callable[[dict], dict]:
+        """A control verb that works on the machine's memory between turns."""
+
+        def served(message: dict) -> dict:
+            with self.memory.current():
+                return verb(message)
+
+        return served
 
     def serve(self) -> None:
         """The whole life: join, then serve both sockets."""
@@ -164,8 +186,9 @@ class Node:
         elif kind == "yield":
             pass  # it came when the turn was over
         elif kind == "drain":
-            for core in self.cores:
-                core.settle()
+            with self.memory.current():
+                for core in self.cores:
+                    core.settle()
             self.turns.send({"kind": "drained", "now_ps": max(self.now_ps.values())})
         else:
             self.turns.refuse(f"{kind}: not now")
@@ -175,9 +198,10 @@ class Node:
         self._alive_at_s = self._turn_began_s = time.monotonic()
         waited_s = self._waiting_seconds()
         core = message["core"]
-        result = self.kernel.turn(
-            core, message["until_ps"], message["contended"], message["interrupts"], self.poll
-        )
+        with self.memory.current():
+            result = self.kernel.turn(
+                core, message["until_ps"], message["contended"], message["interrupts"], self.poll
+            )
         seconds = time.monotonic() - self._turn_began_s
         self.turn_seconds += seconds
         if message["until_ps"] >= 0:
@@ -256,7 +280,7 @@ class Node:
         return max(self.now_ps.values()), instructions, cycles
 
     def _load(self, message: dict) -> dict:
-        program = message["program"]
+        program = files.unpack(message["program"], self._scratch)
         self.shell.doing = f"loading {program.get('name', '')}"
         return {"program": program.get("name", ""), "pid": self.kernel.load(program)}
 
@@ -299,7 +323,11 @@ class Node:
             "reports": reports,
         }
 
-    def _dump(self, _message: dict) -> dict:
+    def _dump(self, message: dict) -> dict:
+        look = self._look if self.turn else self._in_memory(self._look)
+        return look(message)
+
+    def _look(self, _message: dict) -> dict:
         return {
             "kernel": self.kernel.dump(),
             "turn": {k: v for k, v in self.turn.items() if k != "interrupts"},

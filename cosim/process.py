@@ -73,6 +73,9 @@ ROLES = {
     "memsys": Role("memsys.server:main", native=True),
     "timebase": Role("cosim.conductor:main", native=False),
     "node": Role("cosim.node:main", native=True),
+    "home": Role("cosim.remote.home:main", native=True),
+    "host": Role("", native=False),  # not started by us: a person does, with `stramash node`
+    "pager": Role("cosim.remote.pager:main", native=False),  # removes its folder
 }
 
 
@@ -167,8 +170,10 @@ class Shell:
         """Send a control message to the supervisor."""
         self.control.send(message)
 
-    def hello(self) -> None:
-        """Introduce this process."""
+    def hello(self, digest: str = "") -> None:
+        """Introduce this process.  digest: of what must be equal at both ends, when it is more than
+        the tables.
+        """
         self.send(
             {
                 "kind": "hello",
@@ -176,7 +181,7 @@ class Shell:
                 "role": self.role,
                 "pid": os.getpid(),
                 "version": control_protocol.PROTOCOL.version,
-                "digest": wire.digest(),
+                "digest": digest or wire.digest(),
                 "token": self.token,
             }
         )
@@ -190,7 +195,11 @@ class Shell:
         if message is None:
             reason = self.control.last_error or "no answer to hello"
             raise MachineError(f"process {self.name!r} was not welcomed: {reason}")
-        self.configuration = message["configuration"]
+        self.configure(message["configuration"])
+
+    def configure(self, configuration: dict) -> None:
+        """Take the configuration that `welcome` brought."""
+        self.configuration = configuration
         self.limits = Limits.of(self.configuration)
         endpoint = self.configuration.get("endpoints", {}).get("telemetry")
         if endpoint:
@@ -222,9 +231,13 @@ class Shell:
         """
         self._answers[kind] = function
 
-    def watch(self, endpoint: Endpoint) -> None:
-        """Let `wait` return when this endpoint can be read as well."""
-        self._poller.add(endpoint, endpoint)
+    def watch(self, source: Endpoint | int) -> None:
+        """Let `wait` return when this endpoint or file descriptor can be read as well."""
+        self._poller.add(source, source)
+
+    def unwatch(self, source: Endpoint | int) -> None:
+        """Not any more."""
+        self._poller.remove(source)
 
     def poll(self) -> None:
         """Serve what has arrived, say that we live; never blocks.

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgpack
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
 from cosim.errors import InputError, MachineError, ProtocolError
 from cosim.wire import Protocol as MessageProtocol
@@ -28,6 +29,16 @@ MESSAGE_BYTES_MAX = (
 QUEUE_MESSAGES_MAX = 10_000  # high-water mark of each direction of a socket
 BAD_MESSAGES_IN_A_ROW_MAX = 256  # then `receive` returns, so that a flood cannot keep its caller
 FOREVER_MS = -1
+REFUSALS = (
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL,
+    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL,
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH,
+    zmq.EVENT_DISCONNECTED,
+)
+# A tcp peer that is silent for so long is gone: a cut cable says nothing.  Answered by ZeroMQ's own
+# thread, whatever the process does.  A machine has 5 s to go down.
+HEARTBEAT_MS = 500
+SILENCE_MS = 2000
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,8 @@ class Limits:
     """
 
     hello_s: float = 30.0  # a spawned process says hello
+    host_s: float = 600.0  # somebody starts a node on another host
+    admit_s: float = 10.0  # the machine there answers its hello
     welcome_s: float = 120.0  # a process that said hello is welcomed (others may still compile)
     ready_s: float = 180.0  # a welcomed process has built its part (the first run compiles)
     load_s: float = 60.0  # a node loads a program
@@ -92,6 +105,32 @@ class Channel(Protocol):
     def close(self, flush_ms: int = 0) -> None: ...
 
 
+class Connection:
+    """What becomes of the connection of a socket; made before that connects.
+
+    connected: it exists.  refused: the other side was there and broke off before it existed: it is
+    no ZeroMQ, or has another key.  lost: it existed and is gone.
+    """
+
+    def __init__(self, socket: zmq.Socket) -> None:
+        place = (
+            f"inproc://connection-{id(self)}"  # by default a descriptor, which may be used again
+        )
+        self._monitor = socket.get_monitor_socket(addr=place)
+        self.connected = self.refused = self.lost = False
+
+    def look(self) -> None:
+        """Take in what has happened until now."""
+        while self._monitor.poll(0):
+            event = recv_monitor_message(self._monitor)["event"]
+            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self.connected = True
+            elif self.connected and event == zmq.EVENT_DISCONNECTED:
+                self.lost = True
+            elif event in REFUSALS:
+                self.refused = True
+
+
 class SocketChannel:
     """A ZeroMQ socket that never hangs: bounded queues, bounded sends, bounded linger."""
 
@@ -120,6 +159,7 @@ class SocketChannel:
         elif endpoint.startswith("tcp:"):
             self.close()
             raise InputError(f"{endpoint}: a tcp endpoint needs CURVE keys; nothing was bound")
+        self._watch_over(endpoint)
         try:
             self.socket.bind(endpoint)
         except zmq.ZMQError as error:
@@ -134,7 +174,13 @@ class SocketChannel:
             self.socket.curve_serverkey = server_key.encode()
             self.socket.curve_publickey = own.public.encode()
             self.socket.curve_secretkey = own.secret.encode()
+        self._watch_over(endpoint)
         self.socket.connect(endpoint)
+
+    def _watch_over(self, endpoint: str) -> None:
+        if endpoint.startswith("tcp:"):
+            self.socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+            self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, SILENCE_MS)
 
     def send(self, frames: list[bytes]) -> bool:
         """Send the frames; see Channel."""
@@ -350,13 +396,22 @@ class Router(Endpoint):
 
 
 class Dealer(Endpoint):
-    """The connecting side, with one peer.  peer_role: what the other end is."""
+    """The connecting side, with one peer.  peer_role: what the other end is.  connection: what
+    becomes of it, if that is watched.
+    """
 
     def __init__(
-        self, protocol: MessageProtocol, role: str, channel: Channel, *, peer_role: str
+        self,
+        protocol: MessageProtocol,
+        role: str,
+        channel: Channel,
+        *,
+        peer_role: str,
+        connection: Connection | None = None,
     ) -> None:
         super().__init__(protocol, role, channel)
         self.peer_role = peer_role
+        self.connection = connection
         self.last_error = ""
 
     def send(self, message: dict) -> None:
@@ -462,12 +517,17 @@ def connect_dealer(
     peer_role: str,
     server_key: str = "",
     limits: Limits = Limits(),
+    watched: bool = False,
 ) -> Dealer:
-    """A dealer with routing id `name`; connecting goes on in the background until it succeeds."""
+    """A dealer with routing id `name`; connecting goes on in the background until it succeeds.
+
+    watched: the dealer has a Connection.
+    """
     channel = SocketChannel(zmq.DEALER, limits)
     channel.socket.setsockopt(zmq.ROUTING_ID, name.encode())
+    connection = Connection(channel.socket) if watched else None
     channel.connect(endpoint, server_key)
-    return Dealer(protocol, role, channel, peer_role=peer_role)
+    return Dealer(protocol, role, channel, peer_role=peer_role, connection=connection)
 
 
 def bind_subscriber(

@@ -11,6 +11,8 @@ from pathlib import Path
 from cosim.process import DEBUG_VARIABLE, SERVER_KEY_VARIABLE, TOKEN_VARIABLE
 from launch.sockets import Sockets
 
+HOST_LOST = -256  # instead of an exit code: nothing can be known of a process on a lost host
+
 
 @dataclass
 class Child:
@@ -20,6 +22,8 @@ class Child:
     held: it is not part of the machine yet, or no longer: its end is no failure.  lost: why it
     cannot join, if so.
     last: its last `progress` message.  dumped: its answer to the current `dump`, None before.
+    needs: components that must be ready before it is welcomed.  place: the host it runs on, "" for
+    this one.
     """
 
     name: str
@@ -27,7 +31,7 @@ class Child:
     process: subprocess.Popen
     watch: int
     stderr: Path
-    state: str = "spawned"  # spawned, hello, welcomed, ready, gone
+    state: str = "spawned"  # awaited (on another host), spawned, hello, welcomed, ready, gone
     phase: str = "start"
     doing: str = "starting"
     heard_s: float = 0.0
@@ -36,6 +40,8 @@ class Child:
     dumped: dict | None = None
     held: bool = False
     lost: str = ""
+    needs: tuple[str, ...] = ()
+    place: str = ""
 
     def said(self) -> str:
         """What it does, honest about silence."""
@@ -86,19 +92,21 @@ def death(code: int | None) -> str:
         return "still running"
     if code >= 0:
         return f"exit code {code}"
+    if code == HOST_LOST:
+        return "its host is lost"
     try:
         return f"killed by {signal.Signals(-code).name}"
     except ValueError:
         return f"killed by signal {-code}"
 
 
-def last_line(path: Path) -> str:
-    """`; it said: ...` with the last line a process printed, or nothing."""
+def last_words(path: Path) -> str:
+    """The last line a process printed, or nothing."""
     try:
         lines = path.read_text(errors="replace").strip().splitlines()
     except OSError:
         return ""
-    return f"; it said: {lines[-1].strip()[:300]}" if lines else ""
+    return lines[-1].strip()[:300] if lines else ""
 
 
 def obituary(child: Child, phase: str) -> str:
@@ -107,4 +115,7 @@ def obituary(child: Child, phase: str) -> str:
     phase: of the machine.
     """
     how = f"died in phase {phase}: {death(child.process.returncode)}; it was {child.doing}"
-    return f"process {child.name!r} (pid {child.process.pid}) {how}{last_line(child.stderr)}"
+    place = f" on {child.place}" if child.place else ""
+    said = last_words(child.stderr)
+    quoted = f"; it said: {said}" if said else ""
+    return f"process {child.name!r} (pid {child.process.pid}{place}) {how}{quoted}"

@@ -201,6 +201,25 @@ for command in (
 
 
 @app.command()
+def node(
+    connect: Annotated[
+        str, typer.Option("--connect", help="where the machine is: tcp://HOST:PORT")
+    ],
+    key_file: Annotated[
+        str, typer.Option("--key-file", help="the file that `stramash run` named; - is stdin")
+    ],
+    name: Annotated[str, typer.Option("--name", help="the node, as the machine file calls it")],
+) -> None:
+    """Run a node of a machine that another host runs: one with `host = ...` in its machine file.
+
+    `stramash run` prints the command line and waits.
+    """
+    from launch.outpost import serve
+
+    serve(connect, key_file, name, lambda text: print(f"stramash: {text}", file=sys.stderr))
+
+
+@app.command()
 def clean() -> None:
     """Remove what machines that died left behind."""
     from launch import running

@@ -158,6 +158,7 @@ class Instantiation:
             **self.simulation.run_options(),
             "root": str(self.root.resolve()) if self.root else "",
             "program_files": program_files(programs),
+            "hosts": self.simulation.system.hosts,
         }
 
 

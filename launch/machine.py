@@ -292,7 +292,9 @@ class Machine:
             if console is not None:
                 display.around(lambda: console(node, data))
 
-        supervisor = Supervisor(configuration, listen, display, segment_statistics)
+        supervisor = Supervisor(
+            configuration, listen, display, segment_statistics, notice=display.notice
+        )
         self._supervisor = supervisor
         live = Live(supervisor, self.simulation)
         outside = Outside(live)

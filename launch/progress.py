@@ -21,7 +21,8 @@ PS_PER_MS = 10**9
 def line(state: Progress, mips: float) -> str:
     """One line of progress."""
     if state.phase != "run":
-        busy = next((f"{name}: {what}" for name, what in state.doing.items() if what), "")
+        awaited = {n: what for n, what in state.doing.items() if what.startswith("waiting for `")}
+        busy = next((f"{n}: {what}" for n, what in (awaited or state.doing).items() if what), "")
         return f"{state.phase} … {busy}"
     return (
         f"{state.instructions / 1e6:,.1f} M instructions · {mips:.1f} MIPS"
@@ -71,6 +72,10 @@ class Display:
         self._status.stop()
         write()
         self._status.start()
+
+    def notice(self, text: str) -> None:
+        """Say what somebody must do now: also when nothing else is shown."""
+        self.around(lambda: self._console.print(text, soft_wrap=True, markup=False))
 
     def close(self) -> None:
         """Take the line away for good."""

@@ -40,7 +40,7 @@ FAULTS = "faults.txt"
 FORMAT = 1
 DIGEST_BYTES = 16
 # Of the run, what says where things are on the host and not what they are.
-PLACES = ("token", "program_files", "root")
+PLACES = ("token", "program_files", "root", "hosts")
 PS_PER_NS = 1000
 SIMULATOR = ("cosim", "memsys")  # packages; with those of the instruction sets
 COMPUTING = ("unicorn", "numba", "numpy")

@@ -10,7 +10,7 @@ from cosim.errors import InputError, MachineError
 from cosim.process import FOLDER_PREFIX, remove_folder
 from cosim.transport import Keys, new_keys
 
-SOCKET_NAMES = ("control", "turns", "telemetry")
+SOCKET_NAMES = ("control", "turns", "telemetry", "pages")
 OUTSIDE = "outside"  # the socket for commands from other terminals, always in the folder
 TOKEN_FILE = "token"  # the run's secret, for those commands; only its owner can read it
 UNIX_PATH_BYTES_MAX = 107  # sun_path of sockaddr_un, less the final zero
@@ -55,14 +55,7 @@ def make_sockets(tcp_host: str = "") -> Sockets:
             f"tcp host {tcp_host!r}: give a numeric IPv4 address of this host, for example "
             f"127.0.0.1"
         )
-    longest = len(f"/{FOLDER_PREFIX}xxxxxxxx/") + max(len(name) for name in SOCKET_NAMES)
-    base = next((b for b in _bases() if len(os.fsencode(b)) + longest <= UNIX_PATH_BYTES_MAX), None)
-    if base is None:
-        raise MachineError(
-            "no writable folder for sockets: set XDG_RUNTIME_DIR or TMPDIR to a short, writable one"
-        )
-    folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=base))
-    (folder / SUPERVISOR_FILE).write_text(f"{os.getpid()}\n")
+    folder = private_folder()
     places = {
         name: f"tcp://{tcp_host}:*" if tcp_host else f"ipc://{folder}/{name}"
         for name in SOCKET_NAMES
@@ -74,3 +67,18 @@ def make_sockets(tcp_host: str = "") -> Sockets:
     ) as f:
         f.write(token)
     return Sockets(folder, places, token, new_keys() if tcp_host else None)
+
+
+def private_folder() -> Path:
+    """Make a folder for the owner alone, which names its process.  MachineError when none can be
+    made.
+    """
+    longest = len(f"/{FOLDER_PREFIX}xxxxxxxx/") + max(len(name) for name in SOCKET_NAMES)
+    base = next((b for b in _bases() if len(os.fsencode(b)) + longest <= UNIX_PATH_BYTES_MAX), None)
+    if base is None:
+        raise MachineError(
+            "no writable folder for sockets: set XDG_RUNTIME_DIR or TMPDIR to a short, writable one"
+        )
+    folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=base))
+    (folder / SUPERVISOR_FILE).write_text(f"{os.getpid()}\n")
+    return folder

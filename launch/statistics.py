@@ -85,6 +85,14 @@ TABLE = (
     Row("host.<node>.turn_ns.*", "ns", "of that in the node: kernel and engine, by percentile"),
     Row("host.*.cpu_us", "us", "processor time of the process since it was ready"),
     Row("host.*.memory_kib", "KiB", "of host memory that the process shares with no other"),
+    Row("host.<node>.pager.bytes", "byte", "moved between the hosts for a node on another one"),
+    Row("host.<node>.pager.turns", "turn", "after which its writes were brought home, loading and collecting included"),
+    Row("host.<node>.pager.fetches", "", "requests for pages it touched first"),
+    Row("host.<node>.pager.pages_fetched", "page", "that came with them"),
+    Row("host.<node>.pager.pages_refreshed", "page", "that others had changed before a turn"),
+    Row("host.<node>.pager.pages_committed", "page", "that it had changed in a turn"),
+    Row("host.<node>.pager.forgotten", "", "times that all its pages were dropped, because they were too many"),
+    Row("host.<node>.pager.*_us", "us", "host time of fetching, refreshing, committing"),
     Row("host.mips", "instruction/us", "simulated user and kernel instructions per host microsecond"),
 )
 # fmt: on

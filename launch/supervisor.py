@@ -2,6 +2,7 @@
 
 ```text
  start()  spawn ─▶ hello* ─▶ welcome memsys, timebase ─▶ ready* ─▶ welcome nodes ─▶ ready*
+          nodes on other hosts: notice ─▶ (a person starts `stramash node`)* ─▶ hello, as above
  load()   load ─▶ loaded*
  run()    start ─▶ console, exited, ... finished ─▶ collect ─▶ collected* ─▶ stop ─▶ exits*
           now and then: paused ─▶ something is done to the machine (launch.agenda) ─▶ start
@@ -29,12 +30,14 @@ from cosim.protocol import telemetry as telemetry_protocol
 from cosim.shared import Segment
 from cosim.transport import Endpoint, Limits, Poller, bind_router, bind_subscriber
 from launch.children import Child, obituary, spawn
+from launch.hosts import Hosts, address_towards, handshake_digest
 from launch.inspection import Inspection
 from launch.progression import Outcome, Progress
 from launch.sockets import make_sockets
 from launch.standstill import Standstill
 from launch.who_waits import core_table
 
+NEEDS = {"node": ("memsys", "timebase"), "home": ("memsys",)}  # who must be ready before, by role
 PROGRESS_SECONDS = 0.1  # the progress callback is called at most this often
 LAST_WORDS_SECONDS = 0.2  # after a child's death, its last messages may still arrive
 LAST_WORDS_SECONDS_MAX = 2.0  # when its exit code says that there are some: the host may be busy
@@ -48,7 +51,7 @@ class Supervisor(Standstill, Inspection):
     tcp with CURVE. console(node, bytes) and progress(Progress) are called from `start`, `load` and
     `run`. segment_statistics(segments, configuration): reads the memory system's counters from the
     shared segments; used only when the memory system itself can no longer be asked.  entries: other
-    "module:function" for a component.
+    "module:function" for a component.  notice(text): what a person must do now, in run.hosts.
     """
 
     def __init__(
@@ -58,11 +61,13 @@ class Supervisor(Standstill, Inspection):
         progress: Callable[[Progress], None] | None = None,
         segment_statistics: Callable[[dict[str, Segment], dict], dict[str, int]] | None = None,
         entries: dict[str, str] | None = None,
+        notice: Callable[[str], None] | None = None,
     ) -> None:
         super().__init__()
         self.limits = Limits.of(configuration)
         self.console = console
         self.progress = progress
+        self.notice = notice or (lambda _line: None)
         self.segment_statistics = segment_statistics
         self.entries = entries or {}
         self.phase = "start"
@@ -83,7 +88,9 @@ class Supervisor(Standstill, Inspection):
     def _open(self, configuration: dict) -> None:
         """Bind the sockets and complete the configuration with where they are."""
         run = configuration.get("run", {})
-        self.sockets = make_sockets(run.get("tcp_host", ""))
+        self.hosts = Hosts(run.get("hosts", {}))
+        own = address_towards(self.hosts.places) if self.hosts.places else ""
+        self.sockets = make_sockets(run.get("tcp_host", own))
         keys, token = self.sockets.keys, self.sockets.token
         self.control, control_endpoint = bind_router(
             control_protocol.PROTOCOL,
@@ -114,7 +121,7 @@ class Supervisor(Standstill, Inspection):
             "endpoints": {
                 "control": control_endpoint,
                 "telemetry": telemetry_endpoint,
-                "turns": self.sockets.endpoints["turns"],
+                **{name: self.sockets.endpoints[name] for name in ("turns", "pages")},
             },
             "segments": {},
         }
@@ -137,10 +144,17 @@ class Supervisor(Standstill, Inspection):
         for name, role in (("memsys", "memsys"), ("timebase", "timebase")):
             self._spawn(name, role)
         for node in self.configuration["nodes"]:
-            self._spawn(node["name"], "node")
+            if node["name"] not in self.hosts.places:
+                self._spawn(node["name"], "node")
+        if self.hosts.places:
+            self._spawn("home", "home")
+            self._await_hosts()
         seconds = self.limits.hello_s
         self._until(
             lambda: not self._in("spawned"), seconds, "say hello", self._names_in("spawned")
+        )
+        self._until(
+            lambda: not self._in("awaited"), self.limits.host_s, "come", self._names_in("awaited")
         )
         self._until(
             lambda: not self._in("hello", "welcomed"),
@@ -176,7 +190,7 @@ class Supervisor(Standstill, Inspection):
         """
         self.phase = "load"
         count = len(self._loaded)
-        self._send(node, {"kind": "load", "program": program})
+        self._send(node, {"kind": "load", "program": self.hosts.program(node, program)})
         self._until(
             lambda: len(self._loaded) > count,
             self.limits.load_s,
@@ -231,9 +245,20 @@ class Supervisor(Standstill, Inspection):
         endpoint = self.configuration["endpoints"]["control"]
         child = spawn(name, role, entry, endpoint, self.sockets, self._lifeline_read)
         child.held = held
+        child.needs = NEEDS.get(role, ())
         self.children[name] = child
         self._poller.add(child.watch, name)
         return child
+
+    def _await_hosts(self) -> None:
+        """Expect the nodes of other hosts, and say how they come."""
+        nodes = [node["name"] for node in self.configuration["nodes"]]
+        for child in self.hosts.expect(self.control, self.sockets, nodes):
+            self.children[child.name] = child
+            self._poller.add(child.watch, child.name)
+        endpoint = self.configuration["endpoints"]["control"]
+        for node in self.hosts.places:
+            self.notice(self.hosts.invitation(node, endpoint, self.sockets))
 
     def _in(self, *states: str) -> list[Child]:
         return [child for child in self.children.values() if child.state in states]
@@ -264,7 +289,7 @@ class Supervisor(Standstill, Inspection):
             words[Word.STOP :: CORE_STREAM_BYTES // 8] = 1
 
     def _end_children(self) -> None:
-        living = [child for child in self.children.values() if child.state != "gone"]
+        living = [c for c in self.children.values() if c.state not in ("gone", "awaited")]
         for child in living:
             if child.state in ("welcomed", "ready"):
                 self.control.send(child.name, {"kind": "stop"})
@@ -330,6 +355,7 @@ class Supervisor(Standstill, Inspection):
                 self._reap(self.children[key])
             else:
                 self._died(self.children[key])
+        self.hosts.beat()
         if self._failure is not None and not failing:
             failure, self._failure = self._failure, None
             raise self._failed(self._cause(failure))
@@ -338,7 +364,7 @@ class Supervisor(Standstill, Inspection):
         while (found := self.control.receive(0)) is not None:
             peer, message = found
             kind = message["kind"]
-            if failing and kind not in ("dumped", "console", "exited", "failed"):
+            if failing and kind not in ("dumped", "console", "exited", "failed", "ended"):
                 continue
             if kind == "hello":
                 self._hello(peer, message)
@@ -389,39 +415,38 @@ class Supervisor(Standstill, Inspection):
         child = self.children.get(peer)
         if (
             child is None
-            or child.state != "spawned"
+            or child.state not in ("spawned", "awaited")
             or message["name"] != peer
             or message["role"] != child.role
         ):
             self.control.refuse(peer, f"hello: no {message['role']} {peer!r} is expected here")
             return
-        if (
-            message["digest"] != wire.digest()
-            or message["version"] != control_protocol.PROTOCOL.version
-        ):
+        digest = handshake_digest() if child.role == "host" else wire.digest()
+        version = control_protocol.PROTOCOL.version
+        if message["digest"] != digest or message["version"] != version:
             reason = (
                 f"{peer!r} speaks version {message['version']} (tables {message['digest']}), the "
-                f"supervisor version "
-                f"{control_protocol.PROTOCOL.version} (tables {wire.digest()}); install the same "
-                f"release for both"
+                f"supervisor version {version} (tables {digest}); install the same release for both"
             )
             self.control.refuse(peer, reason)
             if child.held:
                 child.lost = reason
-            else:
+            elif child.role != "host":  # a person may try again with the right one
                 self._failure = ProtocolError(reason)
             return
         self.control.accept(peer, child.role)
-        child.state, child.heard_s = "hello", time.monotonic()
+        child.process.pid = message["pid"]
+        child.state, child.doing, child.heard_s = "hello", "starting", time.monotonic()
         self._welcome()
 
     def _welcome(self) -> None:
         """Welcome whoever has what it needs: nodes need the segments and the turns' endpoint."""
-        base_ready = all(c.state == "ready" for c in self.children.values() if c.role != "node")
         for child in self._in("hello"):
-            if not child.held and (child.role != "node" or base_ready):
+            ready = all(self.children[name].state == "ready" for name in child.needs)
+            if ready and not child.held:
                 child.state = "welcomed"
-                self._send(child.name, {"kind": "welcome", "configuration": self.configuration})
+                configuration = self.hosts.configuration(child, self.configuration)
+                self._send(child.name, {"kind": "welcome", "configuration": configuration})
 
     def _on_ready(self, child: Child, message: dict) -> None:
         if child.state != "welcomed":
@@ -433,6 +458,9 @@ class Supervisor(Standstill, Inspection):
             "ready",
             message["facts"],
         )
+        if self.hosts.took(child, message):
+            self._welcome()
+            return
         self.configuration["endpoints"].update(message["endpoints"])
         self.configuration.update(message["facts"])
         for name, path in message["segments"].items():
@@ -450,6 +478,9 @@ class Supervisor(Standstill, Inspection):
     def _on_exited(self, child: Child, message: dict) -> None:
         row = {key: value for key, value in message.items() if key != "kind"}
         self.outcome.exited.append({**row, "node": child.name})
+
+    def _on_ended(self, child: Child, message: dict) -> None:
+        self.hosts.ended(child, message)
 
     def _on_collected(self, child: Child, message: dict) -> None:
         self._collected[child.name] = message

@@ -17,14 +17,15 @@ from cosim.errors import InputError, suggest
 MACHINES = Path(__file__).parent / "machines"
 DEFAULT_MACHINE = "pair"
 CORES_MAX = 64  # segments and sharer bitmaps are sized for it
+HOST_NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?$")
 NODE_NAME = re.compile(r"^[a-z][a-z0-9_]{0,31}$")
 # Words that stand where a node's name stands in the names of settings and statistics.
 RESERVED = frozenset(
     ("machine", "host", "memory", "cache", "cost", "time", "ipi", "futex", "kernel", "core")
     + ("message", "network", "dsm")
-    + ("l1i", "l1d", "l2", "l3", "snoop_filter", "timebase", "supervisor", "memsys")
+    + ("l1i", "l1d", "l2", "l3", "snoop_filter", "timebase", "supervisor", "memsys", "home")
 )
-NODE_KEYS = ("name", "isa", "cores")
+NODE_KEYS = ("name", "isa", "cores", "host")
 FILE_KEYS = ("node", "settings")
 
 assert CORES_MAX * CORE_STREAM_BYTES < 1 << 25, "the stream segment should stay small"
@@ -32,11 +33,14 @@ assert CORES_MAX * CORE_STREAM_BYTES < 1 << 25, "the stream segment should stay 
 
 @dataclass(frozen=True)
 class Node:
-    """One core complex: name, instruction set, number of cores."""
+    """One core complex: name, instruction set, number of cores; the host that runs it, "" for this
+    one.
+    """
 
     name: str
     isa: str
     cores: int = 1
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,13 @@ class System:
     def names(self) -> list[str]:
         """Node names in machine order."""
         return [node.name for node in self.nodes]
+
+    @property
+    def hosts(self) -> dict[str, str]:
+        """The hosts of the nodes that run elsewhere, by node: a matter of place, not of what the
+        machine is.
+        """
+        return {node.name: node.host for node in self.nodes if node.host}
 
     @property
     def isas(self) -> list[str]:
@@ -110,6 +121,11 @@ def _check_node(node: Node, source: str) -> None:
     if isinstance(node.cores, bool) or not isinstance(node.cores, int) or node.cores < 1:
         raise InputError(
             f"{source}: node {node.name!r}: cores = {node.cores!r}, a whole number from 1 up"
+        )
+    if not isinstance(node.host, str) or (node.host and not HOST_NAME.match(node.host)):
+        raise InputError(
+            f"{source}: node {node.name!r}: host = {node.host!r}, the name or IPv4 address of the"
+            ' host that runs it; for example host = "10.0.0.2"'
         )
 
 
@@ -183,7 +199,7 @@ def _system(path: Path, text: str, content: Mapping[str, object]) -> System:
                     f"{path}: line {_line_of(text, 'node')}: a node without {key};"
                     ' example: name = "x86"'
                 )
-        nodes.append(Node(row["name"], row["isa"], row.get("cores", 1)))
+        nodes.append(Node(row["name"], row["isa"], row.get("cores", 1), row.get("host", "")))
     settings = content.get("settings", {})
     if not isinstance(settings, dict):
         raise InputError(

@@ -1,5 +1,5 @@
 """The protocols between the processes of a machine; importing this package declares all of them."""
 
-from cosim.protocol import control, outside, telemetry, turns
+from cosim.protocol import control, outside, pages, telemetry, turns
 
-__all__ = ["control", "outside", "telemetry", "turns"]
+__all__ = ["control", "outside", "pages", "telemetry", "turns"]

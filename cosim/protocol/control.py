@@ -24,6 +24,9 @@ While they are held, nodes join and leave:
        ◀───────────────────────────────── welcome   (the new node) ─▶ ready
        ◀───────────────────────────────── vacate    (a node that leaves) ─▶ vacated
 ```
+
+A node on another host has three components there: `host` starts and watches the others for the supervisor (signal,
+ended, beat), `pager` keeps its memory; `home` beside the memory system answers the pagers.
 """
 
 from cosim.wire import I64_MAX, Field, Message, Protocol, Type
@@ -31,7 +34,7 @@ from cosim.wire import I64_MAX, Field, Message, Protocol, Type
 NAME = (1, 64)
 LINE = (0, 4000)
 CORES_MAX = 64
-ROLES = ("memsys", "timebase", "node")
+ROLES = ("memsys", "timebase", "node", "home", "host", "pager")
 ERROR_CLASSES = ("InputError", "ProtocolError", "MachineError", "InvariantError", "unexpected")
 
 HELLO = Message("hello",
@@ -174,6 +177,18 @@ RESHAPE = Message("reshape", "A node joined or leaves: the machine is this from 
 VACATE = Message("vacate", "Give up what other nodes need, if no thread is left on the node.", (
     Field("node", Type.INT, "", (1, CORES_MAX), "index of the node that leaves"),
 ), answer="vacated")  # fmt: skip
+SIGNAL = Message("signal", "Send a signal to a process that this host started.", (
+    Field("name", Type.TEXT, "", NAME, "the process"),
+    Field("number", Type.INT, "", (1, 64), "the signal"),
+))  # fmt: skip
+
+ENDED = Message("ended", "A process that this host started has ended.", (
+    Field("name", Type.TEXT, "", NAME, "the process"),
+    Field("code", Type.INT, "", (-64, 255), "its exit code, or minus the signal that killed it"),
+    Field("said", Type.TEXT, "", LINE, "the last line of its stderr"),
+))  # fmt: skip
+
+BEAT = Message("beat", "Are you there?  The connection itself answers.")
 COLLECT = Message("collect", "Settle everything and report it.", answer="collected")
 DUMP = Message("dump", "Say what you are doing and waiting for.", answer="dumped")
 STOP = Message("stop", "End now: close what is open and exit.")
@@ -181,11 +196,16 @@ STOP = Message("stop", "End now: close what is open and exit.")
 PROTOCOL = Protocol(
     "control", 1, "Starts, feeds, watches and stops the processes of a machine.",
     roles={
-        "supervisor": (WELCOME, LOAD, START, PAUSE, OFFER, DONATE, RESHAPE, VACATE, COLLECT, DUMP, STOP),
+        "supervisor": (
+            WELCOME, LOAD, START, PAUSE, OFFER, DONATE, RESHAPE, VACATE, COLLECT, DUMP, STOP, SIGNAL, BEAT,
+        ),
         "component": (HELLO, READY, RESHAPED, COLLECTED, DUMPED, FAILED),
         "memsys": (),
         "timebase": (FINISHED, DEADLOCK, UNANSWERED, PAUSED, VACATED),
         "node": (LOADED, CONSOLE, EXITED, OFFERED, DONATED, VACATED),
+        "home": (),
+        "host": (ENDED,),
+        "pager": (),
     },
     includes=dict.fromkeys(ROLES, ("component",)),
 )  # fmt: skip

@@ -141,9 +141,9 @@ def test_waiting_for_ever_is_a_deadlock_report(tmp_path, capfd):
 
 def test_printing_for_long_in_one_call_is_progress(monkeypatch, tmp_path):
     class Impatient(Supervisor):
-        def __init__(self, configuration, *rest):
+        def __init__(self, configuration, *rest, **named):
             configuration["run"]["limits"] = {"answer_s": 1.2}
-            super().__init__(configuration, *rest)
+            super().__init__(configuration, *rest, **named)
 
     monkeypatch.setattr(machines, "Supervisor", Impatient)
     with Machine(out=tmp_path / "run") as machine:

@@ -50,7 +50,7 @@ def stage(monkeypatch, tmp_path):
     told.folder.mkdir()
 
     class StandIn:
-        def __init__(self, configuration, console, progress, segment_statistics):
+        def __init__(self, configuration, console, progress, segment_statistics, notice):
             self.configuration, self.console = configuration, console
             endpoints = {"outside": f"inproc://{told.folder}"}
             self.sockets = SimpleNamespace(folder=told.folder, endpoints=endpoints, token="t")

@@ -226,5 +226,5 @@ def test_an_open_tcp_endpoint_is_refused():
 def test_limits_can_be_overridden_by_name_only():
     assert Limits.of({"run": {"limits": {"stop_s": 3}}}).stop_s == 3
     assert Limits.of({}) == Limits()
-    with pytest.raises(InputError, match=r"run.limits.stop: unknown; known are answer_s"):
+    with pytest.raises(InputError, match=r"run.limits.stop: unknown; known are admit_s, answer_s"):
         Limits.of({"run": {"limits": {"stop": 3}}})
