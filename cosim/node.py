@@ -110,6 +110,7 @@ class Node:
         shell.answer("load", self._load)
         shell.answer("offer", self._offer)
         shell.answer("donate", self._donate)
+        shell.answer("redirect", self._redirect)
         shell.answer("reshape", self._reshape)
         shell.answer("vacate", self._vacate)
         shell.answer("collect", self._collect)
@@ -183,6 +184,8 @@ class Node:
         self.kernel.exited.clear()
         for program in ended:
             self.shell.send({"kind": "exited", **{name: program[name] for name in EXITED_NAMES}})
+        for occurrence in self.kernel.watch.take():
+            self.turns.send({"kind": "occurred", **occurrence})
         answer = {name: result[name] for name in TURNED_NAMES}
         self.turns.send(
             {
@@ -249,7 +252,10 @@ class Node:
     def _load(self, message: dict) -> dict:
         program = message["program"]
         self.shell.doing = f"loading {program.get('name', '')}"
-        return {"program": program.get("name", ""), "pid": self.kernel.load(program)}
+        pid = self.kernel.load(program)
+        core = self.kernel.tasks.by_tid[pid].lane.core
+        core.idle_until(cycles_of_ps(program.get("at_ps", 0), core.frequency_hz))
+        return {"program": program.get("name", ""), "pid": pid, "core": core.index}
 
     # --- nodes join and leave, while the machine stands still ---
 
@@ -273,6 +279,10 @@ class Node:
         configuration["settings"] = message["machine"]["settings"]
         configuration["nodes"][:] = message["machine"]["nodes"]
         self.kernel.reshape(configuration["settings"], self._counters())
+        return {}
+
+    def _redirect(self, message: dict) -> dict:
+        self.kernel.migrations.redirect(message["pid"], message["node"])
         return {}
 
     def _vacate(self, _message: dict) -> dict:
