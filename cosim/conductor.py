@@ -61,6 +61,7 @@ class Conductor:
         self.rows = {node["name"]: node for node in configuration["nodes"]}
         self.accesses = 0
         self.turn_times = Durations()  # of bounded turns, from the grant to the answer
+        self.programs = 0  # loaded, or to be loaded at a known time
         self.started = self.paused = self.pause_answered = False
         self.turn: Turn | None = None
         self.yielding = False  # the turn in progress was asked to end
@@ -82,6 +83,8 @@ class Conductor:
         shell.answer("pause", self._pause)
         shell.answer("reshape", self._reshape)
         shell.answer("vacate", self._vacate)
+        shell.answer("wake", self._wake)
+        shell.answer("interrupt", self._interrupt)
         shell.answer("dump", lambda _message: {"cores": self.timebase.rows()})
         shell.answer("collect", self._collect)
         shell.statistics = self.statistics
@@ -179,8 +182,11 @@ class Conductor:
         """
         peer, message = found
         kind = message["kind"]
-        if peer != turn.node or kind not in ("turned", "alive", "device"):
+        if peer != turn.node or kind not in ("turned", "alive", "device", "occurred"):
             self._greet(peer, message)
+        elif kind == "occurred":
+            self.timebase.occurred(message["at_ps"])
+            self.shell.send(message)
         elif kind == "device":
             self._forward(peer, message)
         elif kind == "turned":
@@ -268,8 +274,8 @@ class Conductor:
                 )
 
     def _start(self, message: dict) -> None:
-        if not self.started:
-            self.timebase.programs_live = message["programs"]
+        self.timebase.programs_live += message["programs"] - self.programs
+        self.programs = message["programs"]
         halt_ps = message["halt_ps"]
         self.timebase.halt_ps = NEVER_PS if halt_ps < 0 else halt_ps
         self.started, self.paused = True, False
@@ -292,6 +298,14 @@ class Conductor:
             self.pause_answered = True
             self.shell.send({"kind": "paused", "virtual_time_ps": self.timebase.halt_ps})
 
+    def _wake(self, message: dict) -> dict:
+        self.timebase.wake(message["core"], message["at_ps"])
+        return {}
+
+    def _interrupt(self, message: dict) -> dict:
+        self.timebase.interrupt(message["source"], message["target"], message["at_ps"])
+        return {}
+
     def _vacate(self, message: dict) -> dict:
         """May a node leave, as far as turns and interrupts go?"""
         name = next(name for name, row in self.rows.items() if row["index"] == message["node"])
@@ -308,7 +322,8 @@ class Conductor:
         self.nodes += [row["name"] for row in nodes if row["name"] not in self.rows]
         self.rows = {row["name"]: row for row in nodes}
         self.timebase.broker.extend(*routes(settings, nodes))
-        self.timebase.quantum_ps = quantum_ps(settings, self.timebase.broker)
+        longest_ps = quantum_ps(settings, self.timebase.broker)
+        self.timebase.quantum_ps = min(longest_ps, self.timebase.notice_ps)
         return {}
 
 

@@ -99,6 +99,7 @@ class Node:
             ("load", self._load),
             ("offer", self._offer),
             ("donate", self._donate),
+            ("redirect", self._redirect),
             ("reshape", self._reshape),
             ("vacate", self._vacate),
             ("collect", self._collect),
@@ -213,6 +214,8 @@ class Node:
         self.kernel.exited.clear()
         for program in ended:
             self.shell.send({"kind": "exited", **{name: program[name] for name in EXITED_NAMES}})
+        for occurrence in self.kernel.watch.take():
+            self.turns.send({"kind": "occurred", **occurrence})
         answer = {name: result[name] for name in TURNED_NAMES}
         self.turns.send(
             {
@@ -282,7 +285,10 @@ class Node:
     def _load(self, message: dict) -> dict:
         program = files.unpack(message["program"], self._scratch)
         self.shell.doing = f"loading {program.get('name', '')}"
-        return {"program": program.get("name", ""), "pid": self.kernel.load(program)}
+        pid = self.kernel.load(program)
+        core = self.kernel.tasks.by_tid[pid].lane.core
+        core.idle_until(cycles_of_ps(program.get("at_ps", 0), core.frequency_hz))
+        return {"program": program.get("name", ""), "pid": pid, "core": core.index}
 
     # --- nodes join and leave, while the machine stands still ---
 
@@ -306,6 +312,10 @@ class Node:
         configuration["settings"] = message["machine"]["settings"]
         configuration["nodes"][:] = message["machine"]["nodes"]
         self.kernel.reshape(configuration["settings"], self._counters())
+        return {}
+
+    def _redirect(self, message: dict) -> dict:
+        self.kernel.migrations.redirect(message["pid"], message["node"])
         return {}
 
     def _vacate(self, _message: dict) -> dict:

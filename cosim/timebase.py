@@ -32,7 +32,7 @@ import heapq
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from cosim.broker import Broker, Interrupt, arrival
+from cosim.broker import Broker, Function, Interrupt, arrival
 from cosim.errors import InputError, InvariantError, ProtocolError
 from cosim.units import PS_PER_SECOND, cycles_of_ps, ps_of_cycles
 
@@ -144,6 +144,8 @@ class TimeBase:
         self.cores: dict[int, CoreTime] = {}
         self.programs_live = 0
         self.halt_ps = NEVER_PS
+        self.notice_ps = broker.latency_ps_min  # how long the news of an occurrence travels
+        self.news = False  # something occurred whose news has not arrived
         self.turns = self.turns_contended = self.turns_extended = self.overshoot_ps_max = 0
         self.granted: Turn | None = None
         self._heap: list[
@@ -185,18 +187,21 @@ class TimeBase:
         """Grant the next turn, or say why there is none."""
         assert self.granted is None, f"turn {self.turns} is not answered yet"
         first = self._pop()
-        if first is None and self.programs_live and self.halt_ps != NEVER_PS:
-            return Halt(self.halt_ps)
+        if first is None and (self.programs_live or self.news) and self.halt_ps != NEVER_PS:
+            return self._halt()
         if first is None:
             return End("deadlock" if self.programs_live else "exited", self.virtual_time_ps)
         core, start_ps = first
         if self.programs_live == 0 and self._runnable == 0 and self._pending == 0:
+            if self.news:
+                self._schedule(core)
+                return self._halt()
             return End("exited", self.virtual_time_ps)  # only timers of kernels are left
         if self.limit_ps and start_ps >= self.limit_ps:
             return End("limit", self.limit_ps)
         if start_ps >= self.halt_ps:
             self._schedule(core)
-            return Halt(self.halt_ps)
+            return self._halt()
         other_ps = self._peek()
         due = self._take_due(core, start_ps)
         until_ps = NEVER_PS if other_ps == NEVER_PS else other_ps + self.quantum_ps
@@ -275,6 +280,39 @@ class TimeBase:
         for interrupt in sent:
             self._deliver_later(interrupt)
         self.granted = None
+
+    def _halt(self) -> Halt | End:
+        if self.limit_ps and self.halt_ps >= self.limit_ps:
+            return End("limit", self.limit_ps)
+        self.news = False
+        return Halt(self.halt_ps)
+
+    # --- what is done from outside: while the machine stands still, but for `occurred` ---
+
+    def occurred(self, at_ps: int) -> None:
+        """Somebody waits for what happened at that time in the granted turn: halt when its news
+        could have arrived.  No core has passed that time, since none ran ahead by more.
+        """
+        self.halt_ps = min(self.halt_ps, at_ps + self.notice_ps)
+        self.news = True
+
+    def wake(self, index: int, at_ps: int) -> None:
+        """A core has something to run from that time on, its clock moved there if it was behind."""
+        core = self.cores[index]
+        if core.state == "runnable":
+            return
+        now_ps = ps_of_cycles(cycles_of_ps(at_ps, core.frequency_hz), core.frequency_hz)
+        core.now_ps = max(core.now_ps, now_ps)
+        core.safe_until_ps = max(core.safe_until_ps, min(now_ps, at_ps))
+        core.state, core.wake_ps = "runnable", -1
+        core.version += 1
+        self._runnable += 1
+        self._schedule(core)
+
+    def interrupt(self, source: int, target: int, at_ps: int) -> None:
+        """Send an interrupt in the name of a core, as a guest of it would."""
+        row = {"target_core": target, "function": Function.USER, "sent_ps": at_ps}
+        self._deliver_later(self.broker.send(source, {**row, "payload": 0, "acknowledge": False}))
 
     @property
     def virtual_time_ps(self) -> int:

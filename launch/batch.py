@@ -7,13 +7,8 @@ of the folder only says where to look.  A run appears under its name when it has
 interrupted batch leaves no halves, and goes on where it was.
 """
 
-import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -23,10 +18,13 @@ from typing import Any
 
 from cosim.errors import InputError
 from launch import results
+from launch.actions import Upon, plain
+from launch.events import Event
+from launch.instantiation import Program, safe_name
 from launch.results import RunFolder
+from launch.workers import HostProcesses, Workers
 
 KEY_BYTES = 8
-END_SECONDS = 15.0
 FAILED = "failed-"  # prefix of the folder of a run that did not end well
 
 
@@ -35,15 +33,25 @@ class Task:
     """One run.
 
     name: for people, and the front of its folder's name.  machine: arguments of launch.Machine.
-    job: of Machine.run_together.  configuration: its configuration digest.  lasting: its result may
-    be used again.
+    programs, events: of Machine.run_programs.  configuration: its configuration digest.  lasting:
+    its result may be used again.  repeat: tells equal runs apart, from 1.  label: more for people
+    than the name says, which is part of where a finished run is found.
     """
 
     name: str
     machine: dict[str, Any]
-    job: dict[str, Any]
+    programs: Sequence[Program]
     configuration: str
     lasting: bool = True
+    repeat: int = 1
+    label: str = ""
+    events: Sequence[Event | Upon] = ()
+
+    @property
+    def title(self) -> str:
+        """What it is called in displays."""
+        again = f" (run {self.repeat})" if self.repeat > 1 else ""
+        return f"{self.name} {self.label}".rstrip() + again
 
     @property
     def key(self) -> str:
@@ -54,7 +62,8 @@ class Task:
     @property
     def folder_name(self) -> str:
         """Of its run folder."""
-        return f"{self.name.replace(' ', '-')}-{self.key}"
+        again = f"-{self.repeat}" if self.repeat > 1 else ""
+        return f"{safe_name(self.name.replace(' ', '-'))}-{self.key}{again}"
 
 
 @dataclass
@@ -108,7 +117,8 @@ def finished(task: Task, places: Sequence[Path]) -> Path | None:
 class Batch:
     """Runs tasks into `folder`; looks for finished ones there and in `others`.
 
-    jobs: runs at the same time.  heard(task, text): signs of progress; called from other threads.
+    jobs: runs at the same time, 0: as many as the workers like.  heard(task, text): signs of
+    progress; called from other threads.  workers: where runs take place.
     """
 
     folder: Path
@@ -117,9 +127,7 @@ class Batch:
     heard: Callable[[Task, str], None] = lambda task, text: None
     ended: Callable[[Done], None] = lambda done: None
     command: Sequence[str] = ()
-    _live: list[subprocess.Popen] = field(default_factory=list)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _stopping: bool = False
+    workers: Workers = field(default_factory=HostProcesses)
 
     def run(self, tasks: Sequence[Task]) -> list[Done]:
         """Run what has not finished before; the results in the order of `tasks`.  After Ctrl-C the
@@ -131,7 +139,7 @@ class Batch:
             if done is not None:
                 self.ended(done)
         missing = {t.folder_name: t for t in tasks if found[t.folder_name] is None}
-        with ThreadPoolExecutor(max(1, self.jobs or jobs_by_default())) as pool:
+        with ThreadPoolExecutor(max(1, self.jobs or self.workers.jobs)) as pool:
             futures = {pool.submit(self._run, task) for task in missing.values()}
             try:
                 self._collect(futures, found)
@@ -151,13 +159,9 @@ class Batch:
                 self.ended(done)
 
     def _stop(self, futures: set[Future]) -> None:
-        with self._lock:
-            self._stopping = True
-            for future in futures:
-                future.cancel()
-            for process in self._live:
-                if process.poll() is None:
-                    process.send_signal(signal.SIGINT)
+        for future in futures:
+            future.cancel()
+        self.workers.stop()
 
     def _find(self, task: Task) -> Done | None:
         folder = finished(task, [self.folder, *self.others])
@@ -187,74 +191,14 @@ class Batch:
             shutil.rmtree(temporary, ignore_errors=True)
 
     def _work(self, task: Task, out: Path) -> tuple[str, bool]:
-        """Run a task's process to its end; (failure, the simulator's own)."""
-        content = {"machine": task.machine, "job": task.job, "out": str(out)}
-        process = self._spawn(json.dumps({**content, "command": list(self.command)}))
-        if process is None:
-            return "interrupted", True
-        failure, ours, ended = "", False, False
-        assert process.stdout is not None and process.stderr is not None
-        words: list[str] = []
-        reader = threading.Thread(target=lambda: words.extend(process.stderr or ()), daemon=True)
-        reader.start()
-        try:
-            for text in process.stdout:
-                said = json.loads(text)
-                if "progress" in said:
-                    self.heard(task, said["progress"])
-                else:
-                    failure, ours, ended = said.get("failed", ""), "failed" in said, True
-            status = process.wait()
-        finally:
-            self._end(process)
-        reader.join(END_SECONDS)
-        process.stderr.close()
-        if ended:
-            return failure, ours
-        last = words[-1].strip() if words else "no word of it"
-        return f"its process ended with status {status}: {last}", True
-
-    def _spawn(self, task: str) -> subprocess.Popen | None:
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        """Run a task to its end; (failure, the simulator's own)."""
+        content = {
+            "machine": task.machine,
+            "programs": [program.plain() for program in task.programs],
+            "events": [plain(event) for event in task.events],
+            "command": list(self.command),
         }
-        with self._lock:
-            if self._stopping:
-                return None
-            process = subprocess.Popen(
-                [sys.executable, "-m", "launch.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                env=environment,
-                start_new_session=True,  # Ctrl-C reaches the batch alone, which ends the others
-            )
-            self._live.append(process)
-        assert process.stdin is not None
-        process.stdin.write(task + "\n")
-        process.stdin.flush()
-        return process
-
-    def _end(self, process: subprocess.Popen) -> None:
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                stream.close()
-        try:
-            process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        with self._lock:
-            self._live.remove(process)
-
-
-def jobs_by_default() -> int:
-    """A run a core.  A run alone keeps two busy, one computing and one pricing references, but not
-    all the time: on two cores, two runs at once took 0.75 of the time of one after the other.
-    """
-    return len(os.sched_getaffinity(0))
+        return self.workers.work(content, out, lambda text: self.heard(task, text))
 
 
 def replace(source: Path, target: Path) -> None:

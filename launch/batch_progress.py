@@ -54,7 +54,7 @@ class BatchDisplay:
             self._since_s.setdefault(task.folder_name, time.monotonic())
             if not self._live:
                 return
-            shown = Text(f"{task.name:<24} {text or STARTING}").markup
+            shown = Text(f"{task.title:<24} {text or STARTING}").markup
             if task.folder_name not in self._lines:
                 self._lines[task.folder_name] = self._progress.add_task(shown, total=None)
             self._progress.update(self._lines[task.folder_name], description=shown)
@@ -73,5 +73,5 @@ class BatchDisplay:
                 how = f"FAILED: {done.failure}"
             elif done.reused:
                 how = f"finished before: {done.folder}"
-            line = f"[{self._ended}/{self._total}] {done.task.name:<24} {how}"
+            line = f"[{self._ended}/{self._total}] {done.task.title:<24} {how}"
             self._console.print(Text(line), soft_wrap=True)

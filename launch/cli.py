@@ -12,13 +12,13 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from cosim.errors import ExitCode, InputError, MachineError
 from launch import commands, live_commands, options
-from launch.consoles import errors_console, output_console
+from launch.consoles import output_console
 from launch.failures import one_line
 
 INTERRUPTED = 130  # as a shell reports SIGINT
@@ -57,19 +57,31 @@ def run(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> int:
-    """Boot a machine, run a program on it, and write a run folder."""
+    """Boot a machine, run a program on it, and write a run folder.
+
+    PROGRAM may be a scenario, a Python file or the name of a bundled one: --set gives its
+    parameters and any setting other values.
+    """
     from launch.machine import Machine
+    from launch.scenario_file import is_scenario
 
-    guest_output = sys.stderr.buffer if as_json else sys.stdout.buffer
-
-    def write(_node: str, data: bytes) -> None:
-        guest_output.write(data)
-        guest_output.flush()
-
+    if program is not None and is_scenario(program):
+        declared = {
+            "arguments": arguments, "--on": on, "--with": beside, "--os": system != "vanilla",
+            "--memory": memory, "--preset": preset, "--ideal-kernel": ideal_kernel,
+            "--machine": machine, "--root": root, "--stdin": stdin, "--seed": seed != 1,
+            "--limit": limit, "--repeat": repeat, "--isa": isa,
+        }  # fmt: skip
+        shown = {"quiet": quiet, "as_json": as_json}
+        return commands.run_scenario(
+            program, options.parse_settings(setting), declared, out=out, **shown
+        )
+    console = commands.guest_output(as_json=as_json)
     if (program is None) == (repeat is None):
         raise InputError("run: name a program, or a run folder with --repeat; one of the two")
     if repeat is not None:
-        done = Machine.repeat(repeat, out=out, progress=not quiet, console=write, command=sys.argv)
+        how = {"progress": not quiet, "console": console, "command": sys.argv}
+        done = Machine.repeat(repeat, out=out, **how)
     else:
         jobs = [options.job(str(program), on, arguments or [], options.stdin_bytes(stdin))]
         jobs += [options.parse_beside(text) for text in beside or []]
@@ -79,27 +91,9 @@ def run(
             root=root, out=out, seed=seed, limit=limit, isas=isa or (), progress=not quiet,
         )  # fmt: skip
         with described:
-            done = described.run_together(jobs, console=write, command=sys.argv)
-    show_run(done, quiet=quiet, as_json=as_json)
-    if (quiet or as_json) and done.manifest["ended"]["reason"] == "limit":  # else in the summary
-        print(f"stramash: the time limit of {limit} ended the run", file=sys.stderr)
+            done = described.run_together(jobs, console=console, command=sys.argv)
+    commands.show_run(done, quiet=quiet, as_json=as_json, limit=limit)
     return done.exit_status
-
-
-def show_run(done: Any, *, quiet: bool, as_json: bool) -> None:
-    """The summary of a run, and the report of every program that a signal ended."""
-    for program in done.programs:
-        if program["report"]:
-            print(program["report"].rstrip(), file=sys.stderr)
-    if as_json:
-        answer = {
-            "folder": str(done.folder),
-            "exit_status": done.exit_status,
-            "programs": done.programs,
-        }
-        print(json.dumps({**answer, "statistics": done.statistics}, indent=1))
-    elif not quiet:
-        errors_console().print(done)
 
 
 @app.command()
@@ -177,6 +171,7 @@ def build(
 
 
 app.command()(commands.compare)
+app.command()(commands.bench)
 app.command()(commands.reproduce)
 app.command()(commands.report)
 

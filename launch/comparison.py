@@ -118,7 +118,7 @@ def plan(
         digest = described.configuration_digest(built[migrates])
         name = label(design, model)
         # A design of the user's lies in files that no digest covers.
-        task = Task(name, options, job, digest, lasting=":" not in design)
+        task = Task(name, options, built[migrates], digest, lasting=":" not in design)
         found.append(System(name, design, model, task))
     return found
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cosim.isa
 from cosim.errors import InputError
@@ -52,6 +53,28 @@ class Program:
             "stdin": self.stdin,
             "images": {isa: str(path) for isa, path in self.images.items()},
         }
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON can carry it to another process."""
+        return {
+            **vars(self),
+            "path": str(self.path),
+            "stdin": self.stdin.decode("latin-1"),
+            "images": {isa: str(path) for isa, path in self.images.items()},
+        }
+
+    @staticmethod
+    def of_plain(plain: Mapping[str, Any]) -> "Program":
+        """The program that `plain` describes."""
+        return Program(
+            **{
+                **plain,
+                "path": Path(plain["path"]),
+                "arguments": tuple(plain["arguments"]),
+                "stdin": plain["stdin"].encode("latin-1"),
+                "images": {isa: Path(path) for isa, path in plain["images"].items()},
+            }
+        )
 
 
 def split_class(program: str) -> tuple[str, list[str]]:
@@ -130,12 +153,16 @@ def _default_node(system: System, path: Path):
 
 @dataclass(frozen=True)
 class Instantiation:
-    """A simulation with its places.  root: the folder that guests see as `/`, or None for an empty
-    one."""
+    """A simulation with its places.
+
+    root: the folder that guests see as `/`, or None for an empty one.  planned: what launch.actions
+    says of events.
+    """
 
     simulation: Simulation
     folder: Path
     root: Path | None = None
+    planned: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.root is not None and not self.root.is_dir():
@@ -156,6 +183,7 @@ class Instantiation:
         """What the run as a whole is told."""
         return {
             **self.simulation.run_options(),
+            **self.planned,
             "root": str(self.root.resolve()) if self.root else "",
             "program_files": program_files(programs),
             "hosts": self.simulation.system.hosts,

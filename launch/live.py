@@ -11,7 +11,8 @@
 Everything that can be refused is, before anything has changed.
 """
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,8 +21,10 @@ from cosim import physical_map
 from cosim.errors import InputError, InvariantError, suggest
 from cosim.kernel.distributed import rings
 from cosim.kernel.layout import NODES_MAX
+from cosim.settings import Value
 from launch.events import Attach, Event, Leave
-from launch.simulation import Simulation
+from launch.instantiation import Program
+from launch.simulation import PS_PER_NS, Simulation
 from launch.supervisor import Supervisor
 from launch.system import Node
 from memsys import growth, specification
@@ -37,7 +40,9 @@ class Live:
     stopped: the run was ended by an event.
     """
 
-    def __init__(self, supervisor: Supervisor, simulation: Simulation) -> None:
+    def __init__(
+        self, supervisor: Supervisor, simulation: Simulation, programs: Sequence[Program] = ()
+    ) -> None:
         self.supervisor = supervisor
         self.simulation = simulation
         self.rows: list[dict[str, Any]] = [dict(row) for row in simulation.nodes()]
@@ -46,6 +51,10 @@ class Live:
         self.stopped = False
         self.now_ps = 0
         self.look_ps = -1  # when to look again whether nodes that were told to leave can; -1: never
+        self.disturbed = False  # something was done that nobody had planned
+        self.programs = programs
+        self.pids: dict[int, int] = {}  # by number of the program
+        self.changes: dict[str, str] = {}  # of settings, since the start
 
     def perform(self, event: Event, now_ps: int) -> dict[str, Any]:
         """Have an event happen now, at `now_ps`; its row."""
@@ -57,6 +66,67 @@ class Live:
     def present(self) -> list[dict[str, Any]]:
         """Rows of the nodes that are there."""
         return [row for row in self.rows if "left_ps" not in row]
+
+    # --- programs ---
+
+    def load(self, number: int) -> None:
+        """Load a program of the run on its node, before the start or now."""
+        program = self.programs[number]
+        self.row(program.node)
+        row = program.row() | ({"at_ps": self.now_ps} if self.now_ps else {})
+        self.pids[number] = self.supervisor.load(program.node, row)
+
+    def process(self, number: int) -> tuple[str, int]:
+        """(node, pid) where a program was started.  InputError before that."""
+        program = self.programs[number]
+        if number not in self.pids:
+            raise InputError(f"{program.name}: has not started at {self.now_ps // PS_PER_NS} ns")
+        return program.node, self.pids[number]
+
+    def number_of(self, home: int, pid: int) -> int:
+        """The program that is this process of the node with that index; -1 when none is."""
+        node = self.rows[home]["name"]
+        for number, own in self.pids.items():
+            if own == pid and self.programs[number].node == node:
+                return number
+        return -1
+
+    # --- settings ---
+
+    @property
+    def settings(self) -> dict[str, Value]:
+        """Every setting as it is now."""
+        if not self.changes:
+            return self.simulation.settings
+        overrides = {**self.simulation.overrides, **self.changes}
+        return replace(self.simulation, overrides=overrides).settings
+
+    def change(self, setting: str, value: str) -> None:
+        """A setting has another value from now on."""
+        before = dict(self.changes)
+        self.changes[setting] = value
+        try:
+            _ = self.settings
+        except InputError:
+            self.changes = before
+            raise
+        self._reshape()
+
+    def row(self, name: str) -> dict[str, Any]:
+        """The row of a node that is there.  InputError when there is none."""
+        names = [row["name"] for row in self.present()]
+        if name not in names:
+            raise InputError(
+                f"no node is called {name!r}"
+                f"{suggest(name, names) or '; nodes are ' + ', '.join(names)}"
+            )
+        return next(row for row in self.rows if row["name"] == name)
+
+    def first_core(self, name: str) -> int:
+        """Machine-wide number of the first core of a node."""
+        self.row(name)
+        before = itertools.takewhile(lambda row: row["name"] != name, self.rows)
+        return sum(row["cores"] for row in before)
 
     # --- joining ---
 
@@ -142,7 +212,7 @@ class Live:
 
     def _reshape(self, exclude: str = "") -> None:
         """Tell every process what the machine is now."""
-        settings = self.simulation.settings
+        settings = self.settings
         self.supervisor.configuration.update(settings=settings, nodes=self.rows)
         machine = {"settings": settings, "nodes": self.rows}
         message = {"kind": "reshape", "machine": machine}
@@ -152,18 +222,9 @@ class Live:
 
     # --- leaving ---
 
-    def _row(self, name: str) -> dict[str, Any]:
-        names = [row["name"] for row in self.present()]
-        if name not in names:
-            raise InputError(
-                f"detach: no node is called {name!r}"
-                f"{suggest(name, names) or '; nodes are ' + ', '.join(names)}"
-            )
-        return next(row for row in self.rows if row["name"] == name)
-
     def detach(self, name: str) -> Mapping[str, Any]:
         """No thread goes to the node any more, and it leaves when it can."""
-        row = self._row(name)
+        row = self.row(name)
         if "memory" not in row:
             raise InputError(
                 f"detach: {name!r} was there from the start, and others boot in its memory; only "
@@ -193,16 +254,16 @@ class Live:
     def keeps(self, name: str) -> str:
         """What keeps a node from leaving now, '' when nothing does; then it has given up all."""
         for process in ("timebase", name):
-            message = {"kind": "vacate", "node": self._row(name)["index"]}
+            message = {"kind": "vacate", "node": self.row(name)["index"]}
             answer = self.supervisor.ask([process], message)[process]
             if answer["reason"]:
                 return answer["reason"]
-        self._row(name)["legacy"] = answer["legacy"]
+        self.row(name)["legacy"] = answer["legacy"]
         return ""
 
     def leave(self, name: str) -> Mapping[str, Any]:
         """The node is gone."""
-        row = self._row(name)
+        row = self.row(name)
         if "legacy" not in row and (reason := self.keeps(name)):
             raise InvariantError(f"node {name!r} cannot leave at {self.now_ps} ps: {reason}")
         row["left_ps"] = self.now_ps

@@ -24,6 +24,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from cosim.errors import InputError, InvariantError, MachineError
 from launch import designs, multi_isa, repetition, report, results, running
 from launch import system as systems
+from launch.actions import Upon, of_either, run_options
 from launch.agenda import Agenda
 from launch.build import build, find
 from launch.events import Attach, Event
@@ -35,6 +36,7 @@ from launch.progress import Display
 from launch.salvage import segment_statistics
 from launch.simulation import Simulation, parse_limit
 from launch.supervisor import Supervisor
+from launch.system import Node
 
 ConsoleCallback = Callable[[str, bytes], None]
 Job = str | Path | Sequence | Mapping
@@ -203,7 +205,7 @@ class Machine:
         stdin: bytes | str = b"",
         root: str | Path | None = None,
         console: ConsoleCallback | None = None,
-        events: Sequence[Event] = (),
+        events: Sequence[Event | Upon] = (),
     ) -> Run:
         """Run one program, on one node or a copy on each of several at the same time, until it
         ends.
@@ -220,7 +222,7 @@ class Machine:
         root: str | Path | None = None,
         console: ConsoleCallback | None = None,
         command: Sequence[str] | None = None,
-        events: Sequence[Event] = (),
+        events: Sequence[Event | Upon] = (),
     ) -> Run:
         """Run several programs at the same time, each on its node, until all have ended.
 
@@ -229,7 +231,7 @@ class Machine:
         InputError for programs that cannot run, MachineError when the machine fails; what had been
         counted until then is in the run folder.
         """
-        programs = self.place(jobs, [e.isa for e in events if isinstance(e, Attach)])
+        programs = self.place(jobs, events)
         return self.run_programs(
             programs, root=root, console=console, command=command, events=events
         )
@@ -241,31 +243,38 @@ class Machine:
         root: str | Path | None = None,
         console: ConsoleCallback | None = None,
         command: Sequence[str] | None = None,
-        events: Sequence[Event] = (),
+        events: Sequence[Event | Upon] = (),
     ) -> Run:
         """As run_together, of programs that are built and placed."""
         folder = new_folder(programs[0].name, self.out)
         chosen = Path(root) if root is not None else self.root
-        instantiation = Instantiation(self.simulation, folder, chosen)
+        planned = run_options(self.simulation, events)
+        instantiation = Instantiation(self.simulation, folder, chosen, planned)
         return Run(self._execute(instantiation, programs, command or [], console, events))
 
-    def place(self, jobs: Sequence[Job], isas: Sequence[str] = ()) -> list[Program]:
-        """Build every program for its nodes, and for more instruction sets if it may migrate."""
+    def place(self, jobs: Sequence[Job], events: Sequence[Event | Upon] = ()) -> list[Program]:
+        """Build every program for its nodes, and if it may migrate, for those that join."""
         if not jobs:
             raise InputError("nothing to run: give at least one program")
         wanted = [_job(job) for job in jobs]
         with ThreadPoolExecutor(len(wanted)) as pool:
-            design = self.simulation.design
-            more = (*self.isas, *isas)
-            placed = list(
-                pool.map(lambda job: place(self.system, design, **job, isas=more), wanted)
-            )
+            system, design = self.system, self.simulation.design
+            joining = [e for e in map(of_either, events) if isinstance(e, Attach)]
+            for event in joining:
+                if event.name:
+                    system = system.with_node(Node(event.name, event.isa, event.cores))
+            more = (*self.isas, *(event.isa for event in joining))
+            placed = list(pool.map(lambda job: place(system, design, **job, isas=more), wanted))
         return [program for group in placed for program in group]
 
-    def configuration_digest(self, programs: Sequence[Program]) -> str:
+    def configuration_digest(
+        self, programs: Sequence[Program], events: Sequence[Event | Upon] = ()
+    ) -> str:
         """Of everything that decides the result of a run of these programs, as its manifest has
         it."""
-        configuration = Instantiation(self.simulation, Path(), self.root).configuration(programs)
+        planned = run_options(self.simulation, events)
+        instantiation = Instantiation(self.simulation, Path(), self.root, planned)
+        configuration = instantiation.configuration(programs)
         return results.configuration_digest(configuration, [manifest_row(p) for p in programs])
 
     def _execute(
@@ -274,7 +283,7 @@ class Machine:
         programs: Sequence[Program],
         command: Sequence[str],
         console: ConsoleCallback | None,
-        events: Sequence[Event],
+        events: Sequence[Event | Upon],
     ) -> results.RunFolder:
         configuration = instantiation.configuration(programs)
         for number, program in enumerate(programs):
@@ -296,23 +305,27 @@ class Machine:
             configuration, listen, display, segment_statistics, notice=display.notice
         )
         self._supervisor = supervisor
-        live = Live(supervisor, self.simulation)
+        live = Live(supervisor, self.simulation, programs)
         outside = Outside(live)
         agenda = Agenda(live, events, outside)
+        asked = results.configuration_digest(configuration, rows)
 
         def write(outcome: results.Outcome) -> None:
             run = instantiation.run_options(programs)
-            if live.done:
-                run["events"] = live.done
+            run |= {"events": live.done} if live.done else {}
+            outcome.undone = agenda.undone()
+            digest = asked if events and not live.disturbed else ""
             settings = live.simulation.settings
             final = {**configuration, "settings": settings, "nodes": live.rows, "run": run}
-            results.write(instantiation.folder, final, rows, command, outcome, recipe)
+            results.write(instantiation.folder, final, rows, command, outcome, recipe, digest)
 
         try:
-            outcome = self._drive(supervisor, instantiation, programs, command, heard, agenda)
-        except MachineError as error:
-            write(partial(error, programs, heard, supervisor))
-            error.args = (f"{error}; statistics so far: {instantiation.folder}",)
+            outcome = self._drive(supervisor, instantiation, command, heard, agenda)
+        except (MachineError, InputError) as error:
+            # The user's mistake after the start: an event that could not happen.
+            if isinstance(error, MachineError) or supervisor.phase == "run":
+                write(partial(error, programs, heard, supervisor, live.pids))
+                error.args = (f"{error}; statistics so far: {instantiation.folder}",)
             raise
         finally:
             display.close()
@@ -331,17 +344,19 @@ class Machine:
         self,
         supervisor: Supervisor,
         instantiation: Instantiation,
-        programs: Sequence[Program],
         command: Sequence[str],
         heard: Heard,
         agenda: Agenda,
     ) -> results.Outcome:
         running.announce(supervisor.sockets.folder, instantiation.folder, list(command))
         supervisor.start()
-        pids = [supervisor.load(program.node, program.row()) for program in programs]
+        live = agenda.live
+        for number in range(len(live.programs)):
+            if number not in agenda.starts_later:
+                live.load(number)
         began_s = time.monotonic()
         given = supervisor.run(agenda)
-        return gather(given, programs, pids, heard, time.monotonic() - began_s)
+        return gather(given, live.programs, live.pids, heard, time.monotonic() - began_s)
 
     def __repr__(self) -> str:
         nodes = ", ".join(f"{node.name} ({node.isa} x {node.cores})" for node in self.system.nodes)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from cosim.errors import MachineError
+from cosim.errors import MachineError, StramashError
 from launch import supervisor as processes
 from launch.instantiation import Program
 from launch.results import Outcome
@@ -15,14 +15,15 @@ NOT_ENDED = 125  # status of a program that was still running when the run ended
 def gather(
     given: processes.Outcome,
     programs: Sequence[Program],
-    pids: Sequence[int],
+    pids: Mapping[int, int],
     heard: Heard,
     host_seconds: float,
 ) -> Outcome:
     """The outcome of a run that ended.
 
-    pids: guest process of each program.  heard: what nodes wrote, as it arrived.  host_seconds: of
-    the run alone.  Raises MachineError when the memory system left out what it owes.
+    pids: guest process of each program that started, by number.  heard: what nodes wrote, as it
+    arrived.  host_seconds: of the run alone.  Raises MachineError when the memory system left out
+    what it owes.
     """
     memory = given.reports.get(MEMORY_SYSTEM, {})
     if "digest" not in memory:
@@ -32,7 +33,7 @@ def gather(
     consoles = by_node(heard)
     nodes = {name: report for name, report in given.reports.items() if name in given.registers}
     return Outcome(
-        programs=[_ended(given.exited, p, pid) for p, pid in zip(programs, pids, strict=True)],
+        programs=_all_ended(given.exited, programs, pids),
         statistics={**given.statistics, **given.finished.get("statistics", {})},
         registers=given.registers,
         memory_digest=memory["digest"],
@@ -46,6 +47,13 @@ def gather(
             name: report["regions"] for name, report in nodes.items() if report.get("regions")
         },
     )
+
+
+def _all_ended(
+    exited: Sequence[Mapping], programs: Sequence[Program], pids: Mapping[int, int]
+) -> list[dict]:
+    numbered = enumerate(programs)
+    return [_ended(exited, program, pids.get(number, 0)) for number, program in numbered]
 
 
 def _ended(exited: Sequence[Mapping], program: Program, pid: int) -> dict:
@@ -80,17 +88,19 @@ def _transcript(reports: Mapping[str, Mapping], consoles: Mapping[str, bytes]) -
 
 
 def partial(
-    error: MachineError,
+    error: StramashError,
     programs: Sequence[Program],
     heard: Heard,
     machine: processes.Supervisor,
+    pids: Mapping[int, int],
 ) -> Outcome:
     """The outcome of a machine that failed: what had been counted, written and ended until then."""
-    pids = [*machine.pids, *(0 for _ in programs[len(machine.pids) :])]  # the rest was not loaded
     exited = machine.outcome.exited
+    told = error.statistics if isinstance(error, MachineError) else None
+    known = machine.statistics_so_far() if told is None else told
     return Outcome(
-        programs=[_ended(exited, p, pid) for p, pid in zip(programs, pids, strict=True)],
-        statistics=dict(error.statistics),
+        programs=_all_ended(exited, programs, pids),
+        statistics=dict(known),
         consoles=by_node(heard),
         transcript=b"".join(data for _, data in heard),
         virtual_time_ps=machine.virtual_time_ps,

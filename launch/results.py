@@ -43,6 +43,7 @@ DIGEST_BYTES = 16
 PLACES = ("token", "program_files", "root", "hosts")
 PS_PER_NS = 1000
 SIMULATOR = ("cosim", "memsys")  # packages; with those of the instruction sets
+EVENTS = ("events.py", "actions.py", "agenda.py", "live.py")  # what is done to it meanwhile
 COMPUTING = ("unicorn", "numba", "numpy")
 VERSIONED = ("stramash", "unicorn", "numba", "numpy", "pyzmq", "msgpack", "ziglang")
 Number = int | float | str
@@ -55,7 +56,8 @@ class Outcome:
     programs: dicts of program, node, pid, status, signal, report in the order they were given.
     statistics: by dotted name, simulated ones only.  registers: architectural words by node.
     memory_digest: of every allocated frame. laws: violated ones, one line each.  failure: the one
-    line that says why the machine did not finish, else "".
+    line that says why the machine did not finish, else "".  undone: planned events that did not
+    happen, one line each.
     """
 
     programs: list[dict] = field(default_factory=list)
@@ -70,6 +72,7 @@ class Outcome:
     host_seconds: float = 0.0
     reason: str = "exited"
     regions: dict[str, list[dict]] = field(default_factory=dict)
+    undone: list[str] = field(default_factory=list)
 
 
 def digest(outcome: Outcome, statistics: Mapping[str, Number]) -> str:
@@ -124,11 +127,13 @@ def write(
     command: Sequence[str],
     outcome: Outcome,
     recipe: Mapping | None = None,
+    asked: str = "",
 ) -> dict[str, Number]:
     """Write the run folder and return the complete statistics.
 
     configuration: as the processes received it.  programs: name, path, node, argv and the ELF's
-    digest each.  recipe: what launch.repetition needs to do the same again.
+    digest each.  recipe: what launch.repetition needs to do the same again.  asked: configuration
+    digest of what was asked for, when events that were planned have changed the machine.
     """
     nodes = [node["name"] for node in configuration["nodes"]]
     statistics = complete(outcome, nodes)
@@ -143,6 +148,8 @@ def write(
         put(folder / FAULTS, "\n\n".join(faults).encode() + b"\n")
     manifest = _manifest(configuration, programs, command, outcome, statistics)
     manifest["recipe"] = dict(recipe or {})
+    if asked:
+        manifest["configuration_digest"] = asked
     put(folder / MANIFEST, json.dumps(manifest, indent=1).encode() + b"\n")
     return statistics
 
@@ -167,6 +174,7 @@ def _manifest(
             "failure": outcome.failure,
             "laws": {"held": not outcome.laws, "violations": outcome.laws},
             "programs": outcome.programs,
+            "undone": outcome.undone,
         },
         "virtual_time_ps": outcome.virtual_time_ps,
         "regions": outcome.regions,
@@ -206,6 +214,8 @@ def simulator_digest() -> str:
         for path in sorted(folder.rglob("*.py")):
             name = path.relative_to(folder.parent).as_posix()
             total.update(f"{name} {file_digest(path)}\n".encode())
+    for name in EVENTS:
+        total.update(f"{name} {file_digest(Path(__file__).with_name(name))}\n".encode())
     found = versions()
     total.update(repr([found[package] for package in COMPUTING]).encode())
     return total.hexdigest()

@@ -22,6 +22,8 @@ class Standstill(ABC):
         self._end: dict | None = None
         self._paused: dict | None = None
         self._answered: dict[str, dict] = {}
+        self.occurrences: list[dict] = []  # of what run.watch names; whoever acts on it takes it
+        self.coming = 0  # programs that will be loaded at a known time
 
     @abstractmethod
     def _send(self, name: str, message: dict) -> None: ...
@@ -76,7 +78,8 @@ class Standstill(ABC):
     def resume(self, halt_ps: int = -1) -> None:
         """Go on after a pause, to the next one at `halt_ps` if it is not -1."""
         self._paused = None
-        message = {"kind": "start", "programs": self._programs, "halt_ps": halt_ps}
+        programs = self._programs + self.coming
+        message = {"kind": "start", "programs": programs, "halt_ps": halt_ps}
         self._send("timebase", message)
 
     def stop_here(self, now_ps: int) -> None:
@@ -154,3 +157,7 @@ class Standstill(ABC):
         self._answered[child.name] = message
 
     _on_offered = _on_donated = _on_reshaped = _on_vacated = _on_answer
+    _on_woken = _on_interrupted = _on_redirected = _on_answer
+
+    def _on_occurred(self, _child: Child, message: dict) -> None:
+        self.occurrences.append(message)

@@ -186,9 +186,11 @@ class Supervisor(Standstill, Inspection):
     def load(self, node: str, program: dict) -> int:
         """Load a program on a node; its guest pid.
 
+        program: at_ps is the virtual time when the machine runs already and stands still.
         Re-raises the node's InputError for a program it cannot run.
         """
-        self.phase = "load"
+        running = self.phase == "run"
+        self.phase = "run" if running else "load"
         count = len(self._loaded)
         self._send(node, {"kind": "load", "program": self.hosts.program(node, program)})
         self._until(
@@ -198,7 +200,11 @@ class Supervisor(Standstill, Inspection):
             lambda: [node],
         )
         self._programs += 1
-        return self._loaded[-1]["pid"]
+        loaded = self._loaded[-1]
+        if running:
+            message = {"kind": "wake", "core": loaded["core"], "at_ps": program.get("at_ps", 0)}
+            self.ask(["timebase"], message)
+        return loaded["pid"]
 
     def run(self, agenda: Callable[["Supervisor"], None] | None = None) -> Outcome:
         """Run until all programs have ended (or run.limit_ps has passed); collect everything; end

@@ -1,7 +1,7 @@
 """One run of a batch in a process of its own: reads what to run from stdin, tells how it goes.
 
-stdin is one line, the `Task` of launch.batch as JSON; at its end of file the run ends.  stdout has
-a JSON line for every sign of progress and a last one for the end: {"progress": text}, then
+stdin is one line, what launch.workers was told as JSON; at its end of file the run ends.  stdout
+has a JSON line for every sign of progress and a last one for the end: {"progress": text}, then
 {"folder": path} or {"failed": line, "ours": bool}.  The guest's output is in the run folder.
 """
 
@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from cosim.errors import StramashError
+from launch.actions import of_plain
 from launch.failures import one_line
+from launch.instantiation import Program
 from launch.machine import Machine
 from launch.progress import Display, line
 from launch.supervisor import Progress
@@ -70,7 +72,9 @@ def main() -> int:
     end_with_the_batch()
     try:
         with Machine(**task["machine"], out=Path(task["out"]), progress=Lines()) as machine:
-            run = machine.run_together([task["job"]], command=task["command"])
+            programs = [Program.of_plain(plain) for plain in task["programs"]]
+            events = [of_plain(row) for row in task["events"]]
+            run = machine.run_programs(programs, command=task["command"], events=events)
     except KeyboardInterrupt:
         return 130
     except Exception as error:

@@ -11,7 +11,7 @@ import numpy as np
 
 from cosim.errors import InputError
 from cosim.shared import Segment
-from memsys import entries, state
+from memsys import entries, repricing, state
 from memsys.coherence import State as Coherence
 from memsys.entries import OWNED
 from memsys.pages import data_extents
@@ -44,7 +44,7 @@ def grow(before: Specification, arrays: State, after: Specification, segment: Se
     `before`.
     """
     check(before, after, segment.size_bytes)
-    counters = arrays.counters.copy()
+    counters, paid = arrays.counters.copy(), repricing.charged(arrays)
     caches = {name: words.copy() for name, words in arrays.caches.items()}
     limited = arrays.filter_lines.copy(), arrays.filter_entries.copy()
     tables = {
@@ -55,6 +55,7 @@ def grow(before: Specification, arrays: State, after: Specification, segment: Se
     segment.clear()
     grown = state.build(after, segment.array)
     grown.counters[: len(counters)] = counters
+    grown.corrections[: len(paid)] = paid - repricing.charged(grown)[: len(paid)]
     for name, words in caches.items():
         grown.caches[name][:] = words
     for index, domain in enumerate(after.domains):

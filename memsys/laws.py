@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from memsys import header
+from memsys import header, repricing
 from memsys.coherence import State
 from memsys.directory_laws import places_out_of_order
 from memsys.specification import Core, Specification
 from memsys.state import State as Arrays
 from memsys.state import copies
-from memsys.statistics import Counter, accesses, charges, hits, misses, total
+from memsys.statistics import Counter, accesses, hits, misses, total
 
 SENT_RECEIVED = ("SNOOP_DATA", "SNOOP_INVALIDATE", "BACK_INVALIDATE")
 REFERENCES = ("REFERENCES_USER", "REFERENCES_KERNEL", "L1D_SPLITS")
@@ -47,12 +47,12 @@ def violations(
     there was one.  booked False: accesses came without records (a replay), so references and cycles
     were not counted.
     """
-    rows = arrays.counters.tolist()
+    rows, paid = arrays.counters.tolist(), repricing.charged(arrays)
     laws: list[tuple[str, int, int]] = []
     for core, row in zip(specification.cores, rows, strict=True):
         own = core_laws(specification, core, row)
         if booked:
-            own += booked_laws(core, row)
+            own += booked_laws(row, int(paid[core.index].sum()))
         if charged is not None:
             cycles = total(row, ("CYCLES_USER", "CYCLES_KERNEL"))
             own.append(("cycles counted = cycles told to the core", cycles, charged[core.index]))
@@ -104,13 +104,16 @@ def core_laws(
     return laws
 
 
-def booked_laws(core: Core, row: Sequence[int]) -> list[tuple[str, int, int]]:
-    """(law, left side, right side) of what is counted with records only."""
+def booked_laws(row: Sequence[int], priced: int) -> list[tuple[str, int, int]]:
+    """(law, left side, right side) of what is counted with records only.
+
+    priced: cycles of everything counted.
+    """
     cycles = total(row, ("CYCLES_USER", "CYCLES_KERNEL"))
     cached = total(row, REFERENCES) - row[Counter["REFERENCES_IDEAL"]]
     return [
         ("references + splits = L1D accesses", cached, accesses(row, "l1d")),
-        ("cycles = everything counted, priced", cycles, sum(charges(core, row).values())),
+        ("cycles = everything counted, priced", cycles, priced),
         ("references outside the physical map", row[Counter["REFERENCES_OUTSIDE"]], 0),
     ]
 

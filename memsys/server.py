@@ -16,7 +16,7 @@ import numpy as np
 from cosim.engine.stream import CORE_STREAM_BYTES, CoreStream, Word
 from cosim.process import Shell
 from cosim.shared import Segment
-from memsys import departure, growth, laws, port, specification, state, statistics
+from memsys import departure, growth, laws, port, repricing, specification, state, statistics
 from memsys.pages import DIGEST_BYTES, add_pages
 
 CORES_MAX = 64
@@ -48,8 +48,8 @@ class MemorySystem:
         self._usleep = np.uint64(ctypes.cast(ctypes.CDLL(None).usleep, ctypes.c_void_p).value or 0)
 
     def reshape(self, settings: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]]) -> None:
-        """The machine has these nodes from now on: those it had, and perhaps more behind them; a
-        node that left has nothing in its caches any more.
+        """The machine has these nodes and prices from now on: the nodes it had, and perhaps more
+        behind them; a node that left has nothing in its caches any more.
 
         InputError, and nothing has changed, when it cannot have them.
         """
@@ -59,8 +59,10 @@ class MemorySystem:
         if len(grown.nodes) > len(self.specification.nodes):
             segment = self.segments["hierarchy"]
             self.state = growth.grow(self.specification, self.state, grown, segment)
-            self.specification = grown
-            self.streams = self._streams()
+        else:
+            repricing.reprice(grown, self.state)
+        self.specification = grown
+        self.streams = self._streams()
         for index, node in enumerate(nodes):
             if "left_ps" in node and index not in self._left:
                 departure.empty(self.specification, self.state, index)
@@ -94,7 +96,10 @@ class MemorySystem:
     def statistics(self) -> dict[str, int]:
         """Every statistic of the memory system by its dotted name."""
         return statistics.report(
-            self.specification, self.state.counters, self._words(Word.FETCHES_USER)
+            self.specification,
+            self.state.counters,
+            self._words(Word.FETCHES_USER),
+            repricing.charged(self.state),
         )
 
     def violations(self) -> list[str]:
@@ -138,13 +143,16 @@ def reshape(system: MemorySystem, machine: Mapping[str, Any]) -> dict[str, Any]:
 def main(shell: Shell) -> None:
     """Entry of the role `memsys`."""
     shell.doing = "compiling the kernels"
-    system = MemorySystem(shell.configuration["settings"], shell.configuration["nodes"])
+    configuration = shell.configuration
+    system = MemorySystem(configuration["settings"], configuration["nodes"])
     system.consume()
     shell.statistics = system.statistics
     shell.answer("collect", lambda message: system.collected())
     shell.answer("dump", lambda message: {"records pending": system.pending()})
     shell.answer("reshape", lambda message: reshape(system, message["machine"]))
-    shell.ready(system.paths, system.facts)
+    dearest = configuration.get("run", {}).get("worst_reference_cycles", 0)
+    worst = max(dearest, system.facts["worst_reference_cycles"])
+    shell.ready(system.paths, {"worst_reference_cycles": worst})
     idle_calls = 0
     while True:
         idle_calls = (

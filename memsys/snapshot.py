@@ -17,17 +17,20 @@ import numpy as np
 
 from cosim.engine.stream import CoreStream, Word
 from cosim.units import cycles_of_instructions
-from memsys import specification, state, statistics
+from memsys import repricing, specification, state, statistics
 from memsys.statistics import Counter
 
 WORDS = (Word.INSTRUCTIONS_USER, Word.INSTRUCTIONS_KERNEL, Word.IDLE_CYCLES, Word.FETCHES_USER)
 
 
 class Snapshot(NamedTuple):
-    """counters: (cores, COUNTERS) i64.  words: (cores, len(WORDS)) i64."""
+    """counters: (cores, COUNTERS) i64.  words: (cores, len(WORDS)) i64.  charged: (cores,
+    len(CHARGES)) i64, cycles.
+    """
 
     counters: np.ndarray
     words: np.ndarray
+    charged: np.ndarray
 
 
 class Snapshots:
@@ -44,7 +47,7 @@ class Snapshots:
         self.specification = specification.build(settings, nodes)
         words = state.layout(self.specification).words
         view = state.view(self.specification, hierarchy[: words * state.WORD_BYTES].view(np.int64))
-        self._counters = view.counters
+        self._state = view
         cores = range(len(self.specification.cores))
         self._headers = [CoreStream(stream, core).header for core in cores]
         ratio = Fraction(str(settings["time.ipc"]))
@@ -53,7 +56,10 @@ class Snapshots:
     def take(self) -> Snapshot:
         """All counters now."""
         words = [[int(header[word]) for word in WORDS] for header in self._headers]
-        return Snapshot(self._counters.copy(), np.array(words, np.int64))
+        arrays = self._state
+        return Snapshot(
+            arrays.counters.copy(), np.array(words, np.int64), repricing.charged(arrays)
+        )
 
     def difference(self, before: Snapshot, after: Snapshot) -> dict[str, int]:
         """What was counted between two snapshots, by the names of stats.json.  A counter that did
@@ -61,7 +67,7 @@ class Snapshots:
         """
         more = len(after.words) - len(before.words)
         before = Snapshot(*(np.pad(array, ((0, more), (0, 0))) for array in before))
-        found = self._named(after.counters - before.counters, after.words - before.words)
+        found = self._named(Snapshot(*(b - a for a, b in zip(before, after, strict=True))))
         for core in self.specification.cores:
             busy = self._busy(after, core.index) - self._busy(before, core.index)
             found[f"{core.name}.cycles"] = busy
@@ -71,11 +77,12 @@ class Snapshots:
         """All that was counted until now, by the names of stats.json."""
         now = self.take()
         cycles = {f"{c.name}.cycles": self._busy(now, c.index) for c in self.specification.cores}
-        return self._named(now.counters, now.words) | cycles
+        return self._named(now) | cycles
 
-    def _named(self, counters: np.ndarray, words: np.ndarray) -> dict[str, int]:
-        found = statistics.report(self.specification, counters, words[:, 3].tolist())
-        for core, row in zip(self.specification.cores, words.tolist(), strict=True):
+    def _named(self, counts: Snapshot) -> dict[str, int]:
+        fetches = counts.words[:, 3].tolist()
+        found = statistics.report(self.specification, counts.counters, fetches, counts.charged)
+        for core, row in zip(self.specification.cores, counts.words.tolist(), strict=True):
             found[f"{core.name}.instructions_user"] = row[0]
             found[f"{core.name}.instructions_kernel"] = row[1]
             found[f"{core.name}.idle_cycles"] = row[2]

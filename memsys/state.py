@@ -3,7 +3,7 @@ segment.
 
 ```text
  header       memsys.header: sizes, switches, where the parts begin
- cores        per core a block: CoreWord (node, caches, prices), then its counters
+ cores        per core a block: CoreWord (node, caches, prices), then its counters and corrections
  domains      per domain a block: DomainWord (cores, L3, directory)
  places       one word per MiB of physical memory: bit n set = local to node n
  caches       per cache its sets in rows of 32-bit words (memsys.sets)
@@ -38,7 +38,7 @@ from memsys.sets import (
     TAG_SHIFT,
 )
 from memsys.specification import Cache, Core, Specification
-from memsys.statistics import COUNTERS
+from memsys.statistics import CHARGES, COUNTERS
 
 WORD_BYTES = 8
 STATE_MASK = 3
@@ -104,7 +104,8 @@ class DomainWord(IntEnum):
     DIRECTORY = 8  # a table; first word 0: a core alone is looked at directly
 
 
-CORE_BLOCK = -(-(CoreWord.COUNTERS + COUNTERS) // 8) * 8
+CORRECTIONS = CoreWord.COUNTERS + COUNTERS  # memsys.repricing; one for each kind of charge
+CORE_BLOCK = -(-(CORRECTIONS + len(CHARGES)) // 8) * 8
 DOMAIN_BLOCK = 16
 PRIVATE = {"l1i": CoreWord.L1I, "l1d": CoreWord.L1D, "l2": CoreWord.L2}
 PRICES = {
@@ -140,13 +141,16 @@ class Layout(NamedTuple):
 class State(NamedTuple):
     """The arrays, all views of `words` (N,) i64.
 
-    counters: (cores, COUNTERS) i64, a strided view into the core blocks.  caches: name ->
-    (sets, ways) u32, see copies.  filter_lines, filter_entries: (sets, ways) i64 when limited, else
-    (0,) and (lines,).  directories: domain index -> (lines,), of the width memsys.entries chose.
+    counters, corrections, prices: (cores, COUNTERS), (cores, len(CHARGES)), (cores, len(PRICES))
+    i64, strided views into the core blocks.  caches: name -> (sets, ways) u32, see copies.
+    filter_lines, filter_entries: (sets, ways) i64 when limited, else (0,) and (lines,).
+    directories: domain index -> (lines,), of the width memsys.entries chose.
     """
 
     words: np.ndarray
     counters: np.ndarray
+    corrections: np.ndarray
+    prices: np.ndarray
     caches: dict[str, np.ndarray]
     filter_lines: np.ndarray
     filter_entries: np.ndarray
@@ -319,11 +323,12 @@ def view(specification: Specification, words: np.ndarray) -> State:
         filter_entries = part(places.filter_entries, *shape)
     elif specification.has_filter:
         filter_entries = table(places.filter_entries, len(specification.domains))
+    blocks = part(places.cores, len(specification.cores), CORE_BLOCK)
     return State(
         words=words,
-        counters=part(places.cores, len(specification.cores), CORE_BLOCK)[
-            :, CoreWord.COUNTERS : CoreWord.COUNTERS + COUNTERS
-        ],
+        counters=blocks[:, CoreWord.COUNTERS : CORRECTIONS],
+        corrections=blocks[:, CORRECTIONS : CORRECTIONS + len(CHARGES)],
+        prices=blocks[:, CoreWord.PRICE_L1 : CoreWord.PRICE_L1 + len(PRICES)],
         caches={name: ways(places.caches[name], cache) for name, cache in caches(specification)},
         filter_lines=filter_lines,
         filter_entries=filter_entries,

@@ -195,12 +195,16 @@ def charges(core: Core, row: Sequence[int]) -> dict[str, int]:
 
 
 def report(
-    specification: Specification, counters: np.ndarray, fetches: Sequence[int] | None = None
+    specification: Specification,
+    counters: np.ndarray,
+    fetches: Sequence[int] | None = None,
+    charged: np.ndarray | None = None,
 ) -> dict[str, int]:
     """Every statistic by its dotted name.
 
     counters: (cores, COUNTERS) i64.  fetches: instructions each core fetched (one L1I access each);
-    None: the line fetches are the accesses, as in a replay.
+    None: the line fetches are the accesses, as in a replay.  charged: (cores, len(CHARGES)) i64,
+    cycles by kind; None: at prices that never changed.
     """
     found: dict[str, int] = {}
     l3_names = dict.fromkeys(range(len(specification.nodes)), "")
@@ -211,7 +215,10 @@ def report(
             l3_names[core.node] = "machine.l3" if shared else f"{specification.nodes[core.node]}.l3"
         fetched = row[Counter["FETCHES"]] if fetches is None else int(fetches[core.index])
         _report_core(found, core.name, row, fetched)
-        for name, cycles in charges(core, row).items():
+        paid = charges(core, row)
+        if charged is not None:
+            paid = dict(zip(paid, charged[core.index].tolist(), strict=True))
+        for name, cycles in paid.items():
             found[f"{core.name}.memory_cycles.{name}"] = cycles
     for index, node in enumerate(specification.nodes):
         rows = counters[[core.index for core in specification.cores if core.node == index]]

@@ -6,6 +6,8 @@ does not own it makes the same register accesses; they are redirected to the own
 terminal, so its end is an end of file.
 """
 
+from collections.abc import Callable
+
 from cosim.devices.uart import Uart, driver_references
 
 WRITE_BYTES_MAX = 4096  # characters handed to the device at once
@@ -15,7 +17,7 @@ class Console:
     """One node's end of the console.
 
     memory: KernelMemory, whose current core makes the references.  outbox: takes `device` and
-    `console` calls.
+    `console` calls.  heard(bytes) is called with all that is written.
     """
 
     def __init__(self, memory, outbox, node_name: str, owner: bool) -> None:
@@ -24,6 +26,7 @@ class Console:
         self._node_name = node_name
         self.uart = Uart() if owner else None
         self.output = bytearray()
+        self.heard: Callable[[bytes], None] = lambda data: None
 
     def write(self, data: bytes) -> int:
         """Print `data`; the number of bytes taken (all)."""
@@ -37,6 +40,7 @@ class Console:
             core.writer.append(reference)
         self.output += data
         self._outbox.console(data)
+        self.heard(data)
         if self.uart is not None:
             self.uart.transmit(self._node_name, data)
             return

@@ -44,6 +44,7 @@ from cosim.kernel.shared_window import SharedWindow
 from cosim.kernel.signals import SignalInfo, Signals
 from cosim.kernel.task import Process, TaskTable, Thread
 from cosim.kernel.waiting import Cause, PageWait
+from cosim.kernel.watch import Watch
 from cosim.units import PS_PER_NS, cycles_of_ps
 
 RELEASE = "6.1.0-stramash"
@@ -236,6 +237,8 @@ class Kernel:
         )
         self.signals = Signals(self)
         self.console = Console(self.memory, outbox, self.node_name, owner=self.node_index == 0)
+        self.watch = Watch(run.get("watch", ()))
+        self.console.heard = self._heard
         folders = (str(run.get(name) or "") for name in ("root", "scratch"))
         self.file_system = FileSystem(self, *folders)
         self.processes = self.services.processes(self)
@@ -348,7 +351,7 @@ class Kernel:
         while True:
             self._handle_due(lane)
             self.scheduler.evict(lane)
-            if self.sends or self.acknowledges:
+            if self.sends or self.acknowledges or self.watch.happened:
                 return  # what leaves this core may be due elsewhere before the limit
             thread = self.scheduler.pick(lane)
             event = self._next_event_cycles(lane)
@@ -410,6 +413,18 @@ class Kernel:
             elif (timer := lane.timers.pop_due(now_ps)) is not None:
                 self.memory.charge("interrupt")
                 timer.expire(timer)
+
+    # --- what somebody outside waits for ---
+
+    def happens(self, occurrence: str, subject: object, process: Process) -> None:
+        """Something that may be waited for happens to a process."""
+        if self.watch.wants(occurrence, subject):
+            home = self.node_index if process.pid in self.tasks.processes else process.home
+            self.watch.note(occurrence, subject, home, process.pid, self.clock.now_ps())
+
+    def _heard(self, data: bytes) -> None:
+        for text in self.watch.texts(data):
+            self.watch.note("console", text, self.node_index, 0, self.clock.now_ps())
 
     # --- what the parts need of each other ---
 

@@ -82,11 +82,15 @@ class Processes:
     def _first_context(self, entry: loader.Entry) -> object:
         """Registers of a new program, as an engine's context."""
         lane = self._kernel.scheduler.lanes[0]
-        engine = lane.core.engine
+        engine, loaded = lane.core.engine, lane.loaded
         self._kernel.scheduler.unload(lane)
         engine.reset()
         self.enter_image(engine, entry)
-        return engine.save()
+        context = engine.save()
+        if loaded is not None:  # the machine runs already, and this thread may have the core
+            engine.restore(loaded.context)
+            lane.loaded = loaded
+        return context
 
     @staticmethod
     def enter_image(engine, entry: loader.Entry) -> None:
@@ -234,6 +238,8 @@ class Processes:
         self._give_back(process)
         for child in process.children:
             child.parent = None
+        if process.program:
+            kernel.happens("ended", "", process)
         del kernel.tasks.processes[process.pid]
         if process.parent is not None:
             self._tell_parent(process)

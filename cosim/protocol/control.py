@@ -79,6 +79,7 @@ FAILED = Message("failed", "The component cannot go on and ends.", (
 LOADED = Message("loaded", "A program is ready to run on this node.", (
     Field("program", Type.TEXT, "", (0, 4000), "its name, as in load"),
     Field("pid", Type.INT, "", (0, 1 << 31), "its process id in the guest"),
+    Field("core", Type.INT, "", (0, CORES_MAX - 1), "machine-wide number of the core it starts on"),
 ))  # fmt: skip
 
 CONSOLE = Message("console", "Bytes a guest wrote to its console.", (
@@ -93,6 +94,14 @@ EXITED = Message("exited", "A program that was loaded here has ended.", (
     Field("report", Type.TEXT, "", (0, 1 << 20),
           "the debugger-like report of a fatal fault, '' when none"),
 ))  # fmt: skip
+
+OCCURRENCE = (
+    Field("occurrence", Type.TEXT, "", NAME, "what, see launch/actions.py"),
+    Field("subject", Type.TEXT, "", LINE, "what it is about"),
+    Field("home", Type.INT, "", (0, CORES_MAX), "index of the node where its process is at home"),
+    Field("pid", Type.INT, "", (0, 1 << 31), "the process, 0 when not known"),
+    Field("at_ps", Type.INT, "ps", (0, I64_MAX), "when"),
+)  # fmt: skip
 
 CORE_ROW = (
     Field("core", Type.INT, "", (0, CORES_MAX - 1), "machine-wide core number"),
@@ -132,6 +141,11 @@ PAUSED = Message("paused",
           "that of `start`, or the latest local clock of any core that ever ran"),
 ))  # fmt: skip
 
+OCCURRED = Message("occurred",
+    "Something happened that run.watch names; the turns are held when its news could have arrived.",
+    OCCURRENCE,
+)  # fmt: skip
+
 OFFERED = Message("offered", "What this kernel could give to a node that joins.", (
     Field("memory_bytes", Type.INT, "byte", (-1, I64_MAX),
           "0: nothing; -1: kernels do not share memory, each node has its own share"),
@@ -156,7 +170,8 @@ WELCOME = Message("welcome", "The component belongs to the machine; this is its 
 ), answer="ready")  # fmt: skip
 
 LOAD = Message("load", "Make a process of this program.", (
-    Field("program", Type.TREE, "", (0, 6), "name, path, argv, envp, cwd, stdin, ..."),
+    Field("program", Type.TREE, "", (0, 6),
+          "name, path, argv, envp, cwd, stdin, ...; at_ps: the time, when the machine runs already"),
 ), answer="loaded")  # fmt: skip
 
 START = Message("start", "Begin, or go on after a pause, to hand out turns.", (
@@ -189,6 +204,23 @@ ENDED = Message("ended", "A process that this host started has ended.", (
 ))  # fmt: skip
 
 BEAT = Message("beat", "Are you there?  The connection itself answers.")
+WAKE = Message("wake", "A program was loaded on this core while the machine stands still.", (
+    Field("core", Type.INT, "", (0, CORES_MAX - 1), "machine-wide core number"),
+    Field("at_ps", Type.INT, "ps", (0, I64_MAX), "from when it can run"),
+), answer="woken")  # fmt: skip
+WOKEN = Message("woken", "The core will get a turn.")
+INTERRUPT = Message("interrupt", "Send an inter-processor interrupt, as a guest does.", (
+    Field("source", Type.INT, "", (0, CORES_MAX - 1), "machine-wide core number"),
+    Field("target", Type.INT, "", (0, CORES_MAX - 1), "machine-wide core number"),
+    Field("at_ps", Type.INT, "ps", (0, I64_MAX), "when it is sent"),
+), answer="interrupted")  # fmt: skip
+INTERRUPTED = Message("interrupted", "It is on its way.")
+REDIRECT = Message("redirect",
+    "The next migrate_call that a process of this home makes here goes to another node.", (
+    Field("pid", Type.INT, "", (0, 1 << 31), "the process"),
+    Field("node", Type.INT, "", (0, CORES_MAX), "index of the node"),
+), answer="redirected")  # fmt: skip
+REDIRECTED = Message("redirected", "It will.")
 COLLECT = Message("collect", "Settle everything and report it.", answer="collected")
 DUMP = Message("dump", "Say what you are doing and waiting for.", answer="dumped")
 STOP = Message("stop", "End now: close what is open and exit.")
@@ -197,12 +229,13 @@ PROTOCOL = Protocol(
     "control", 1, "Starts, feeds, watches and stops the processes of a machine.",
     roles={
         "supervisor": (
-            WELCOME, LOAD, START, PAUSE, OFFER, DONATE, RESHAPE, VACATE, COLLECT, DUMP, STOP, SIGNAL, BEAT,
+            WELCOME, LOAD, START, PAUSE, OFFER, DONATE, RESHAPE, VACATE,
+            WAKE, INTERRUPT, REDIRECT, COLLECT, DUMP, STOP, SIGNAL, BEAT,
         ),
         "component": (HELLO, READY, RESHAPED, COLLECTED, DUMPED, FAILED),
         "memsys": (),
-        "timebase": (FINISHED, DEADLOCK, UNANSWERED, PAUSED, VACATED),
-        "node": (LOADED, CONSOLE, EXITED, OFFERED, DONATED, VACATED),
+        "timebase": (FINISHED, DEADLOCK, UNANSWERED, PAUSED, VACATED, OCCURRED, WOKEN, INTERRUPTED),
+        "node": (LOADED, CONSOLE, EXITED, OFFERED, DONATED, VACATED, REDIRECTED),
         "home": (),
         "host": (ENDED,),
         "pager": (),

@@ -10,13 +10,14 @@ Socket: ROUTER bound by the timebase, one DEALER per node whose routing id is th
  alive* ────────────────────────────────▶           while a long turn lasts
       ◀────────────────────────────────── yield     end it soon, if it still lasts
  device* ───────────────────────────────▶           forwarded to the owner as `access`
+ occurred* ─────────────────────────────▶           in this turn, which ends by it
  turned ────────────────────────────────▶           where the core stopped, what it sent
       ◀────────────────────────────────── drain     at the end of the run
  drained ───────────────────────────────▶
 ```
 """
 
-from cosim.protocol.control import CORES_MAX, NAME
+from cosim.protocol.control import CORES_MAX, NAME, OCCURRENCE
 from cosim.wire import I64_MAX, U64_MAX, Field, Message, Protocol, Type
 
 FUNCTIONS_MAX = 255
@@ -101,6 +102,8 @@ ALIVE = Message("alive", "A long turn makes progress; sent about once a second."
           "user instructions and references of the core so far"),
 ))  # fmt: skip
 
+OCCURRED = Message("occurred", "Something happened in this turn that run.watch names.", OCCURRENCE)
+
 _ACCESS_FIELDS = (
     Field("device", Type.TEXT, "", NAME, "name of the device, for example uart0"),
     Field("source", Type.TEXT, "", NAME, "node whose guest made the access"),
@@ -122,6 +125,6 @@ PROTOCOL = Protocol(
     "turns", 1, "Hands out turns in virtual time and carries interrupts and device accesses.",
     roles={
         "timebase": (JOINED, TURN, YIELD, ACCESS, DRAIN),
-        "node": (JOIN, TURNED, ALIVE, DEVICE, DRAINED),
+        "node": (JOIN, OCCURRED, TURNED, ALIVE, DEVICE, DRAINED),
     },
 )  # fmt: skip

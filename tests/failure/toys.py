@@ -108,7 +108,7 @@ class ToyNode:
         """Any program will do."""
         misbehave(self.shell, "load")
         self.program, self.left = message["program"]["name"], self.run.get("toy_turns", 5)
-        return {"program": self.program, "pid": 1}
+        return {"program": self.program, "pid": 1, "core": self.cores[0]}
 
     def serve(self) -> None:
         """Join and take turns."""

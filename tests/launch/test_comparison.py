@@ -117,7 +117,7 @@ def test_a_fixed_design_has_its_memory_whatever_the_file_says(monkeypatch):
 
 
 def task(**changes):
-    fields = {"name": "fused shared", "machine": {}, "job": {}, "configuration": "c"}
+    fields = {"name": "fused shared", "machine": {}, "programs": [], "configuration": "c"}
     return Task(**{**fields, **changes})
 
 

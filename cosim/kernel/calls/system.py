@@ -123,12 +123,14 @@ def node_cores(kernel, _thread, node: int) -> int:
 def region_begin(kernel, thread, label: int) -> int:
     """Our own: what is timed starts here.  label: a number for the report."""
     kernel.regions.begin(kernel, thread, label & 0xFFFF_FFFF)
+    kernel.happens("region_begin", label & 0xFFFF_FFFF, thread.process)
     return 0
 
 
 def region_end(kernel, thread, label: int) -> int:
     """Our own: what is timed ends here."""
     kernel.regions.end(kernel, thread, label & 0xFFFF_FFFF)
+    kernel.happens("region_end", label & 0xFFFF_FFFF, thread.process)
     return 0
 
 

@@ -70,6 +70,7 @@ class Migrations(ABC):
     def __init__(self, kernel) -> None:
         self._kernel = kernel
         self.sent = self.received = 0
+        self._redirected: dict[int, int] = {}  # process -> node
 
     @abstractmethod
     def _hand_over(self, thread: Thread, node: int, move: Move) -> None:
@@ -88,7 +89,9 @@ class Migrations(ABC):
         it here), ENODEV (no such node); raises Block to wait.
         """
         kernel, process = self._kernel, thread.process
+        node = self._redirected.get(process.pid, node)
         if process.layout is None or node == kernel.node_index:
+            self._redirected.pop(process.pid, None)
             raise KernelError(Errno.ENOSYS, "nothing to migrate")
         if not kernel.is_target(node):
             raise KernelError(Errno.ENODEV, f"there is no node {node}")
@@ -100,6 +103,7 @@ class Migrations(ABC):
         pointer = engine.read("thread_pointer")
         area = multi_isa.thread_descriptor(rule, pointer, process.layout.tls_bytes)
         thread.migrated = True
+        self._redirected.pop(process.pid, None)
         self.sent += 1
         self._move_count(thread, node)
         self._hand_over(thread, node, Move(
@@ -134,6 +138,10 @@ class Migrations(ABC):
         core = self._kernel.machine_core(node, tid % cores)
         assert core is not None
         return core
+
+    def redirect(self, pid: int, node: int) -> None:
+        """The next migrate_call of a process on this kernel goes to `node`, whatever it says."""
+        self._redirected[pid] = node
 
     # --- arriving ---
 
@@ -191,6 +199,7 @@ class Migrations(ABC):
     def runs_here(self, thread: Thread) -> None:
         """Tell others, through the TASK record, which core wakes the thread."""
         memory = self._kernel.memory
+        self._kernel.happens("arrives", self._kernel.node_name, thread.process)
         memory.store(thread.descriptor + CORE, thread.lane.core.index, 4)
         memory.store(thread.descriptor + RUNS_ON, self._kernel.node_index, 4)
 
