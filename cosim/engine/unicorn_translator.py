@@ -15,6 +15,7 @@ What Unicorn 2.1.4 gets wrong for us is put right here, each with a test in test
 """
 
 import ctypes
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -209,6 +210,15 @@ class Translator:
         buffer[1] = value >> 64
         uclib.uc_reg_write(self._handle, number, buffer)
 
+    @property
+    def handle(self) -> Any:
+        """The instance, as Unicorn's C functions take it."""
+        return self._handle
+
+    def number(self, register: str) -> int:
+        """Unicorn's number of a register."""
+        return self._registers[register][0]
+
     def new_context(self) -> UcContext:
         """Room for one architectural state."""
         return UcContext(self._handle, self._uc._arch, self._uc._mode)
@@ -220,3 +230,22 @@ class Translator:
     def restore_from(self, context: UcContext) -> None:
         """Set the architectural state; `context` may come from another instance of the same ISA."""
         uclib.uc_context_restore(self._handle, context.context)
+
+
+class RegisterBatch:
+    """Some registers of an instance, copied to and from host memory in one call (0.8 us for 66)."""
+
+    def __init__(self, translator: Translator, places: Sequence[tuple[str, int]]) -> None:
+        """places: (register name, host address of room for it, 8 or 16 bytes)."""
+        count = len(places)
+        numbers = (ctypes.c_int * count)(*(translator.number(name) for name, _ in places))
+        values = (ctypes.c_void_p * count)(*(address for _, address in places))
+        self._arguments = (translator.handle, numbers, values, count)
+
+    def read(self) -> None:
+        """From the instance to memory."""
+        uclib.uc_reg_read_batch(*self._arguments)
+
+    def write(self) -> None:
+        """From memory to the instance."""
+        uclib.uc_reg_write_batch(*self._arguments)

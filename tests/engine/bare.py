@@ -36,7 +36,8 @@ class Bare:
         self.physical = np.frombuffer(mmap.mmap(-1, memory_bytes), dtype=np.uint8)
         self.stream = CoreStream(np.zeros(CORE_STREAM_BYTES, dtype=np.uint8), 0)
         self.memory = FakeMemory(self.stream, options.pop("cost_cycles", 1))
-        self.engine = UnicornEngine(
+        make = options.pop("engine", UnicornEngine)
+        self.engine = make(
             self.isa, self.physical, self.stream, levels=levels, port=self.memory.port, **options
         )
         self.writer = StreamWriter(self.engine.control, self.stream)

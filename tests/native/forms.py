@@ -1,0 +1,44 @@
+"""What the differential test needs to know of an ISA: encodings of a row, registers it should not
+touch, how flags are written.
+"""
+
+import random
+
+from cosim import isa as isas
+from cosim.engine.native.table import Row
+
+MOST_LEFT = 0.75  # faults, alignment and NaN corners fall back: many of the operands drawn are such
+
+
+def word_example(isa: str):
+    """For instruction sets of 32-bit words: fields of the pattern at random."""
+
+    def example(row: Row, draw: random.Random) -> bytes | None:
+        decoder = isas.find(isa).instructions.DECODER
+        pattern = decoder.patterns[row.name]
+        for _ in range(200):
+            word = pattern.value | draw.getrandbits(32) & ~pattern.mask
+            found = decoder.decode(word)
+            if found is not None and found.row is row:
+                return word.to_bytes(4, "little")
+        return None
+
+    return example
+
+
+def arm_addresses(instruction) -> dict[str, bool]:
+    """Register names -> is it an offset?  The base, and the offset register of loads and stores."""
+    found = {}
+    n = instruction.fields.get("n")
+    if n is not None:
+        found["sp" if n == 31 else f"x{n}"] = False
+    m = instruction.fields.get("m")
+    if m not in (None, 31, n) and instruction.row in isas.find("aarch64").instructions.MEMORY_ROWS:
+        found[f"x{m}"] = True
+    return found
+
+
+EXAMPLES = {"aarch64": word_example("aarch64")}
+ADDRESSES = {"aarch64": arm_addresses}
+KEPT = {"aarch64": {"pc", "fpcr", "tpidr_el0", "nzcv"}}
+FLAGS = {"aarch64": lambda draw: draw.getrandbits(4) << 28}
