@@ -31,6 +31,23 @@ def set_flags_logical(e, result) -> None:
     e.set("overflow", e.constant(0))
 
 
+def set_flags_carry(e, a, b, carry) -> None:
+    """NZCV of a + b + carry."""
+    result = a + b + carry
+    set_result(e, result)
+    out = (a & b) | ((a | b) & ~result)
+    e.set("carry", out.slt(0).zext(64))
+    e.set("overflow", ((a ^ result) & (b ^ result)).slt(0).zext(64))
+
+
+def set_nzcv(e, nzcv: int) -> None:
+    """A constant."""
+    e.set("negative", e.constant((nzcv >> 3 & 1) << 63))
+    e.set("zero_result", e.constant(~nzcv >> 2 & 1))
+    e.set("carry", e.constant(nzcv >> 1 & 1))
+    e.set("overflow", e.constant(nzcv & 1))
+
+
 def condition(e, number: int):
     """The condition with this number, one bit (C1.2.4)."""
     n = lambda: e.get("negative").slt(0)  # noqa: E731

@@ -21,6 +21,9 @@ HOLES: dict[str, Callable[[Instruction, str], int]] = {
     "write": lambda i, f: WRITE[i.fields[f]],
     "base": lambda i, f: BASE[i.fields[f]],
     "vector": lambda i, f: VECTOR[i.fields[f]],
+    **{
+        f"vector{k}": lambda i, f, k=k: VECTOR[(i.fields[f] + k) % 32] for k in range(4)
+    },
     "unsigned": lambda i, f: i.fields[f],
 }
 
@@ -57,3 +60,13 @@ def base(e, field: str, bits: int = 64):
 def set_base(e, field: str, value) -> None:
     """General register, zero-extended; 31 is SP."""
     e.write("base", field, value.zext(64))
+
+
+def v(e, field: str, shape):
+    """The low bits of a SIMD and FP register, as a type."""
+    return e.read("vector", field, shape=shape)
+
+
+def set_v(e, field: str, value) -> None:
+    """SIMD and FP register: an integer, zero-extended to 128 bits."""
+    e.write("vector", field, value.zext(128))
