@@ -74,7 +74,7 @@ class Pair:
         self.isa = self.reference.isa
         for bare in (self.reference, self.native):
             bare.writer.inline = True
-            bare.map_range(CODE_AT, CODE_BYTES, ALL)
+            bare.map_range(CODE_AT - MiB, 2 * MiB, ALL)  # what literals reach
             bare.map_range(DATA_AT, DATA_BYTES, READ_WRITE)
         pages = range(DATA_AT, DATA_AT + DATA_BYTES, PAGE_BYTES)
         self.data = [self.reference.engine.translate(page) for page in pages]

@@ -48,9 +48,11 @@ def test_row(pairs, name, row):
     assert examples, "no encoding of this row was found"
     before = sum(engine.fallbacks.values())
     steps = 0
+    decode = pair.isa.instructions.decode
+    engine.library.build(decode(code, 0) for code in examples)  # in one go: a module costs most
     pair.fill_data(draw)
     for pc, code in zip(pair.place(examples), examples, strict=True):
-        instruction = pair.isa.instructions.decode(code, pc)
+        instruction = decode(code, pc)
         for _ in range(STEPS):
             steps += 1
             try:

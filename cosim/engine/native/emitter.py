@@ -252,14 +252,20 @@ class Emitter:
 
     # Holes and registers.
 
-    def _hole(self, name: str, *, wide: bool = False) -> ir.Value:
-        hole = self._module.globals.get(name) or Hole(self._module, name, wide=wide)
+    def _hole(self, name: str) -> ir.Value:
+        hole = self._module.globals.get(name) or Hole(self._module, name, wide=False)
         return hole.ptrtoint(I64)
 
     def immediate(self, kind: str, field: str = "", bits: int = 64, *, wide: bool = False) -> Value:
         """A number of the instruction, as HOLES[kind] gives it."""
-        name = f"{'wide' if wide else 'number'}:{kind}:{field}"
-        return self.value(self._hole(name, wide=wide)).trunc(bits)
+        if not wide:
+            return self.value(self._hole(f"number:{kind}:{field}")).trunc(bits)
+        # LLVM would store the address of a symbol as 32 bits, whatever its range: hide it.
+        name = f"wide:{kind}:{field}"
+        hole = self._module.globals.get(name) or Hole(self._module, name, wide=True)
+        shape = ir.FunctionType(I64, [hole.type])
+        raw = self.b.asm(shape, "movabsq $1, $0", "=r,i", [hole], side_effect=False)
+        return self.value(raw).trunc(bits)
 
     def _slot(self, kind: str, field: str) -> ir.Value:
         return self.b.gep(self.state, [self._hole(f"number:{kind}:{field}")], source_etype=I8)

@@ -67,6 +67,7 @@ def target_machine() -> Any:
     """LLVM for the host, static code below 2 GiB."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+    llvm.initialize_native_asmparser()
     target = llvm.Target.from_default_triple()
     return target.create_target_machine(
         cpu=llvm.get_host_cpu_name(),
