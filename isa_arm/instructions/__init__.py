@@ -5,12 +5,13 @@ Source: Arm ARM DDI 0487J, C4.1 (encodings), C6.2 (base instructions), C7.2 (SIM
 
 from typing import Any
 
+from cosim.engine.native.state import StateWord
 from cosim.engine.native.table import Instruction, WordDecoder
-from isa_arm.instructions import branches, integer, memory
+from isa_arm.instructions import branches, floating, integer, memory, vector
 from isa_arm.instructions.layout import HOLES, LAYOUT
 
 MEMORY_ROWS = memory.ROWS
-ROWS = (*integer.ROWS, *branches.ROWS, *MEMORY_ROWS)
+ROWS = (*integer.ROWS, *branches.ROWS, *MEMORY_ROWS, *floating.ROWS, *vector.ROWS)
 DECODER = WordDecoder(ROWS)
 
 FLAGS = tuple(LAYOUT.word(name) for name in ("negative", "zero_result", "carry", "overflow"))
@@ -47,6 +48,11 @@ def name_of(code: bytes) -> str:
     return f"{word >> 21 << 21 | word & 0xFC00:#010x}"
 
 
+# Sticky flags of MXCSR -> of FPSR (C5.2.8).  The host's denormal flag has no counterpart.
+HOST_FLAGS = {1 << 0: 1 << 0, 1 << 2: 1 << 1, 1 << 3: 1 << 2, 1 << 4: 1 << 3, 1 << 5: 1 << 4}
+HOST_MASK = 0x3F
+
+
 def unpack(words: Any) -> None:
     """Registers came from Unicorn: NZCV into four slots, host flags clear."""
     nzcv = words[NZCV]
@@ -55,6 +61,7 @@ def unpack(words: Any) -> None:
     words[zero_result] = ~nzcv >> 30 & 1
     words[carry] = nzcv >> 29 & 1
     words[overflow] = nzcv >> 28 & 1
+    words[StateWord.FLOATING] &= ~HOST_MASK
 
 
 def pack(words: Any) -> None:
@@ -66,6 +73,9 @@ def pack(words: Any) -> None:
         | words[carry] << 29
         | words[overflow] << 28
     )
+    raised = words[StateWord.FLOATING] & HOST_MASK
+    if raised:
+        words[FPSR] |= sum(ours for host, ours in HOST_FLAGS.items() if raised & host)
 
 
 def usable(words: Any) -> bool:

@@ -98,7 +98,11 @@ class Value:
 
     def of(self, other: "Value | int") -> ir.Value:
         """The other side of an operator, of this type."""
-        return other.raw if isinstance(other, Value) else ir.Constant(self.raw.type, other)
+        if isinstance(other, Value):
+            return other.raw
+        shape = self.raw.type
+        lanes = isinstance(shape, ir.VectorType)
+        return ir.Constant(shape, [other] * shape.count if lanes else other)
 
     def _make(self, raw: ir.Value) -> "Value":
         return Value(self.b, raw)
@@ -122,10 +126,10 @@ class Value:
         return self._make(self.b.xor(self.raw, self.of(other)))
 
     def __invert__(self):
-        return self._make(self.b.not_(self.raw))
+        return self ^ -1
 
     def __neg__(self):
-        return self._make(self.b.sub(ir.Constant(self.raw.type, 0), self.raw))
+        return self._make(self.b.sub(self.of(0), self.raw))
 
     def __lshift__(self, other):
         return self._make(self.b.shl(self.raw, self.of(other)))
