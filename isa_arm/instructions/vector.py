@@ -305,9 +305,9 @@ def second_lane(i: Instruction, field: str) -> int:
     return VECTOR[i.fields["n"]] + (i.fields["j"] >> size << size)
 
 
-def size_is(size: int):
+def size_is(size: int, also=None):
     """Rows are split by element size, the number of zeros at the end of imm5."""
-    return lambda w: w["i"] & 15 != 0 and (w["i"] & -w["i"]) == 1 << size
+    return lambda w: (w["i"] & -w["i"]) == 1 << size and (also is None or also(w))
 
 
 def spread(e, f, value):
@@ -351,10 +351,7 @@ def move_out(bits: int):
 
     def semantics(e, f):
         value = e.read("source_lane", "", bits)
-        if f.O:
-            set_x(e, "d", value.zext(64))
-        else:
-            set_x(e, "d", value.sext(64 if f.Q else 32))
+        set_x(e, "d", value.zext(64) if f.O else value.sext(64 if f.Q else 32))
 
     return semantics
 
@@ -647,6 +644,16 @@ def from_integer_scalar(e, f):
     e.write("vector", "d", e.value(number).cast(ir.IntType(bits)).zext(128))
 
 
+def moves_out(bits: int):
+    """umov to the register that just holds it; smov to a wider one."""
+    def exists(w) -> bool:
+        if w["O"]:
+            return (bits == 64) == (w["Q"] == 1)
+        return bits < 32 or (bits == 32 and w["Q"] == 1)
+
+    return exists
+
+
 def by_size(name: str, pattern: str, section: str, make, sizes=(8, 16, 32, 64), where=None):
     """A row for each element size; {} in the pattern is its imm5 or its immh:immb."""
     rows = []
@@ -654,7 +661,9 @@ def by_size(name: str, pattern: str, section: str, make, sizes=(8, 16, 32, 64), 
         low = bits.bit_length() - 4  # 0 to 3
         if "{imm5}" in pattern:
             text = pattern.replace("{imm5}", "iiiii")
-            rows.append(Row(f"{name}_{bits}", text, section, make(bits), where=size_is(low)))
+            also = where(bits) if where else None
+            condition = size_is(low, also)
+            rows.append(Row(f"{name}_{bits}", text, section, make(bits), where=condition))
         else:
             text = pattern.replace("{immh}", f"{'0' * (3 - low)}1{'s' * (low + 3)}")
             rows.append(Row(f"{name}_{bits}", text, section, make(bits), where=where and where(bits)))
@@ -685,14 +694,14 @@ ROWS = (
     Row("v_reverse", "0 Q U 01110 ZZ 10000 0000 O 10 nnnnn ddddd", "C7.2.221", reverse, where=lambda w: (w["U"], w["O"]) != (1, 1) and w["Z"] + w["U"] + 2 * w["O"] < 3),
     Row("v_add_across", "0 Q 0 01110 ZZ 11000 11011 10 nnnnn ddddd", "C7.2.7", add_across, where=lambda w: w["Z"] < 2 or (w["Z"] == 2 and w["Q"] == 1)),
     Row("v_add_long_across", "0 Q U 01110 ZZ 11000 00011 10 nnnnn ddddd", "C7.2.356", add_long_across, where=lambda w: w["Z"] < 2 or (w["Z"] == 2 and w["Q"] == 1)),
-    Row("v_extreme_across", "0 Q U 01110 ZZ 1100 O 01010 10 nnnnn ddddd", "C7.2.366", extreme_across, where=lambda w: w["Z"] < 2 or (w["Z"] == 2 and w["Q"] == 1)),
+    Row("v_extreme_across", "0 Q U 01110 ZZ 11000 O1010 10 nnnnn ddddd", "C7.2.366", extreme_across, where=lambda w: w["Z"] < 2 or (w["Z"] == 2 and w["Q"] == 1)),
     Row("v_add_long_pairs", "0 Q U 01110 ZZ 10000 00 O 10 10 nnnnn ddddd", "C7.2.355", add_long_pairs, where=lambda w: w["Z"] < 3),
-    *by_size("v_duplicate_element", "0 Q 0 01110000 {imm5} 0 0000 1 nnnnn ddddd", "C7.2.39", duplicate_element),
-    *by_size("v_duplicate_general", "0 Q 0 01110000 {imm5} 0 0001 1 nnnnn ddddd", "C7.2.40", duplicate_general),
+    *by_size("v_duplicate_element", "0 Q 0 01110000 {imm5} 0 0000 1 nnnnn ddddd", "C7.2.39", duplicate_element, where=full_when_long),
+    *by_size("v_duplicate_general", "0 Q 0 01110000 {imm5} 0 0001 1 nnnnn ddddd", "C7.2.40", duplicate_general, where=full_when_long),
     *by_size("v_duplicate_scalar", "01 0 11110000 {imm5} 0 0000 1 nnnnn ddddd", "C7.2.39", duplicate_scalar),
     *by_size("v_insert_general", "0 1 0 01110000 {imm5} 0 0011 1 nnnnn ddddd", "C7.2.176", insert_general),
     *by_size("v_insert_element", "0 1 1 01110000 {imm5} 0 jjjj 1 nnnnn ddddd", "C7.2.175", insert_element),
-    *by_size("v_move_out", "0 Q 0 01110000 {imm5} 0 01O1 1 nnnnn ddddd", "C7.2.371", move_out),
+    *by_size("v_move_out", "0 Q 0 01110000 {imm5} 0 01O1 1 nnnnn ddddd", "C7.2.371", move_out, where=moves_out),
     Row("v_move_immediate", "0 Q V 0111100000 iii cccc 01 jjjjj ddddd", "C7.2.204", move_immediate, where=is_move),
     Row("v_combine_immediate", "0 Q V 0111100000 iii cccc 01 jjjjj ddddd", "C7.2.213", combine_immediate, where=lambda w: w["c"] < 12 and w["c"] & 1 == 1),
     Row("v_permute", "0 Q 0 01110 ZZ 0 mmmmm 0 OOO 10 nnnnn ddddd", "C7.2.403", permute, where=lambda w: w["O"] & 3 != 0 and (w["Z"] < 3 or w["Q"] == 1)),
@@ -703,7 +712,7 @@ ROWS = (
     *by_size("v_shift_right_narrow", "0 Q 0 011110 {immh} 10000 1 nnnnn ddddd", "C7.2.268", shift_right_narrow, (8, 16, 32)),
     Row("v_float_three", "0 Q U 01110 B T 1 mmmmm OOOOO 1 nnnnn ddddd", "C7.2.46", float_three, where=float_three_exists),
     Row("v_float_multiply_add", "0 Q 0 01110 B T 1 mmmmm 11001 1 nnnnn ddddd", "C7.2.118", float_multiply_add, where=lambda w: w["Q"] == 1 or w["T"] == 0),
-    Row("v_float_by_element", "0 Q 0 011111 1 T l q mmmm OOOO h 0 nnnnn ddddd", "C7.2.117", float_by_element, where=lambda w: w["O"] in (0b0001, 0b0101, 0b1001) and (w["T"] == 0 or (w["Q"] == 1 and w["l"] == 0))),
+    Row("v_float_by_element", "0 Q 0 01111 1 T l q mmmm OOOO h 0 nnnnn ddddd", "C7.2.117", float_by_element, where=lambda w: w["O"] in (0b0001, 0b0101, 0b1001) and (w["T"] == 0 or (w["Q"] == 1 and w["l"] == 0))),
     Row("v_float_add_pair", "01 1 11110 0 T 11000 01101 10 nnnnn ddddd", "C7.2.50", float_add_pair),
     Row("v_float_add_pairs", "0 Q 1 01110 0 T 1 mmmmm 11010 1 nnnnn ddddd", "C7.2.51", float_add_pairs, where=lambda w: w["Q"] == 1 or w["T"] == 0),
     Row("v_float_sign", "0 Q U 01110 1 T 10000 01111 10 nnnnn ddddd", "C7.2.44", float_sign, where=lambda w: w["Q"] == 1 or w["T"] == 0),

@@ -251,7 +251,7 @@ class _Block:
         a = self._a
         at = start + patch.offset
         symbol = patch.symbol
-        if patch.kind == "relative 32" and symbol != "constants":
+        if patch.kind == "relative 32" and ":" not in symbol and symbol != "constants":
             assert patch.addend == -4, patch
             if symbol == emitter.NEXT and not instruction.row.ends:
                 label: Any = ("end", place)
