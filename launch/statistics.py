@@ -81,6 +81,12 @@ TABLE = (
     Row("host.<node>.engine_us", "us", "host time in the engine; references priced at once included"),
     Row("host.<node>.kernel_us", "us", "host time in the kernel's Python"),
     Row("host.<node>.waiting_us", "us", "host time spent waiting for the memory system"),
+    Row("host.<node>.core<i>.native.blocks_entered", "", "stretches of translated blocks"),
+    Row("host.<node>.core<i>.native.instructions_translated", "instruction", "guest instructions made into blocks"),
+    Row("host.<node>.core<i>.native.stencils_built", "", "instruction forms that LLVM compiled in this run"),
+    Row("host.<node>.core<i>.native.stencils_us", "us", "host time that took"),
+    Row("host.<node>.core<i>.native.unicorn_instructions", "instruction", "executed by Unicorn: fallbacks and ends of slices"),
+    Row("host.<node>.core<i>.native.fallback.<form>", "", "times this form was left to Unicorn"),
     Row("host.mips", "instruction/us", "simulated user and kernel instructions per host microsecond"),
 )
 # fmt: on

@@ -320,6 +320,18 @@ class NativeEngine:
         self._state[PAGES_WORD : PAGES_WORD + CODE_PAGES] = 0
         clear_tlb(self._state)
 
+    def host_statistics(self) -> dict[str, int]:
+        """How the code ran, for the run's report: nothing of this is simulated."""
+        words, made = self._run_words, self.translator.instructions
+        return {
+            "native.blocks_entered": int(words[RunWord.BLOCKS_ENTERED]),
+            "native.instructions_translated": made,
+            "native.stencils_built": self.library.built,
+            "native.stencils_us": int(self.library.seconds * 1e6),
+            "native.unicorn_instructions": self.tail_instructions,
+            **{f"native.fallback.{form}": count for form, count in self.fallbacks.most_common()},
+        }
+
     # State: see interface.Engine.
 
     @property
