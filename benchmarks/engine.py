@@ -15,11 +15,9 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from cosim.engine.interface import UNLIMITED, Reason
-from cosim.engine.native.engine import NativeEngine
-from cosim.engine.unicorn_engine import UnicornEngine
 from tests.engine.bare import STACK_TOP, Bare
 
-ENGINES = {"unicorn": UnicornEngine, "native": NativeEngine}
+ENGINES = ("unicorn", "native")
 
 PROGRAMS = Path(__file__).parent.parent / "tests" / "oracle" / "programs"
 INSTRUCTIONS = 50_000_000
@@ -29,7 +27,7 @@ def speed(path: Path, instructions: int, kind: str, *, inline: bool) -> tuple[fl
     """Repeat the program until at least `instructions` ran: MIPS by wall time and by thread time,
     start excluded.
     """
-    bare = Bare(path.suffix.removeprefix("."), engine=ENGINES[kind])
+    bare = Bare(path.suffix.removeprefix("."), engine=kind)
     bare.load(path)
     bare.writer.inline = inline
     engine = bare.engine
@@ -63,7 +61,7 @@ def main() -> None:
     parser.add_argument("--instructions", type=int, default=INSTRUCTIONS)
     parser.add_argument("--inline", action="store_true", help="price at every instruction boundary")
     parser.add_argument("--only", default="", help="programs whose name ends so, such as .aarch64")
-    parser.add_argument("--engine", choices=list(ENGINES), action="append", help="default: all")
+    parser.add_argument("--engine", choices=ENGINES, action="append", help="default: all")
     options = parser.parse_args()
     paths = sorted(p for p in PROGRAMS.iterdir() if p.suffix in (".x86_64", ".aarch64"))
     paths = [path for path in paths if path.name.endswith(options.only)]

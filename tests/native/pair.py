@@ -6,8 +6,6 @@ import random
 from collections.abc import Mapping, Sequence
 
 from cosim.engine.interface import UNLIMITED, Stop
-from cosim.engine.native.engine import NativeEngine
-from cosim.engine.unicorn_engine import UnicornEngine
 from cosim.units import PAGE_BYTES, MiB
 from tests.engine.bare import ALL, READ_WRITE, Bare
 
@@ -68,8 +66,8 @@ class Pair:
     """
 
     def __init__(self, isa: str, *, block_instructions: int = 1) -> None:
-        self.reference = Bare(isa, memory_bytes=16 * MiB, engine=UnicornEngine)
-        self.native = Bare(isa, memory_bytes=16 * MiB, engine=NativeEngine)
+        self.reference = Bare(isa, memory_bytes=16 * MiB, engine="unicorn")
+        self.native = Bare(isa, memory_bytes=16 * MiB, engine="native")
         self.native.engine.translator.block_instructions = block_instructions
         self.isa = self.reference.isa
         for bare in (self.reference, self.native):

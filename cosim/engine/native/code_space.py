@@ -7,6 +7,7 @@ an open-addressed table from (address space, guest address) to block number.
 """
 
 import ctypes
+import weakref
 from enum import IntEnum
 from functools import cache
 
@@ -20,7 +21,7 @@ from cosim.engine.native.state import SITE_WORDS, SiteKind, SiteWord, StateWord
 from cosim.errors import MachineError
 from cosim.units import MiB
 
-CODE_BYTES = 64 * MiB  # 50 to 90 bytes an instruction: about a million of them
+CODE_BYTES = 32 * MiB  # 50 to 90 bytes an instruction: some 400,000 of them
 SITES = 1 << 20
 BLOCKS = 1 << 18
 LINES = 1 << 18
@@ -134,12 +135,18 @@ def _executable(size: int) -> int:
     return found
 
 
+def _release(base: int, size: int) -> None:
+    """Give the buffer back."""
+    ctypes.CDLL(None).munmap(ctypes.c_void_p(base), ctypes.c_size_t(size))
+
+
 class CodeSpace:
     """The buffer and its tables.  `used`: bytes of it."""
 
     def __init__(self, size: int = CODE_BYTES) -> None:
         self._size = size
         self.base = _executable(size)
+        weakref.finalize(self, _release, self.base, size)
         self.bytes = np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(self.base))
         self.sites = np.zeros((SITES, SITE_WORDS), dtype=np.int64)
         self.blocks = np.zeros((BLOCKS, BLOCK_WORDS), dtype=np.int64)
