@@ -21,9 +21,7 @@ HOLES: dict[str, Callable[[Instruction, str], int]] = {
     "write": lambda i, f: WRITE[i.fields[f]],
     "base": lambda i, f: BASE[i.fields[f]],
     "vector": lambda i, f: VECTOR[i.fields[f]],
-    **{
-        f"vector{k}": lambda i, f, k=k: VECTOR[(i.fields[f] + k) % 32] for k in range(4)
-    },
+    **{f"vector{k}": lambda i, f, k=k: VECTOR[(i.fields[f] + k) % 32] for k in range(4)},
     "unsigned": lambda i, f: i.fields[f],
 }
 

@@ -27,7 +27,9 @@ def read(e, field: str, shape: ir.Type):
 def put(e, field: str, value) -> None:
     """Set a register; what is above becomes zero."""
     shape = value.raw.type
-    bits = shape.count * (64 if shape.element == F64 else 32 if shape.element == F32 else shape.element.width)
+    bits = shape.count * (
+        64 if shape.element == F64 else 32 if shape.element == F32 else shape.element.width
+    )
     e.write("vector", field, value.cast(ir.IntType(bits)).zext(128))
 
 
@@ -242,7 +244,9 @@ def reverse(e, f):
 def add_across(e, f):
     """addv: the sum of all lanes."""
     shape = lanes(f, 8 << f.Z)
-    total = e.call(f"llvm.vector.reduce.add.v{shape.count}i{8 << f.Z}", shape.element, read(e, "n", shape))
+    total = e.call(
+        f"llvm.vector.reduce.add.v{shape.count}i{8 << f.Z}", shape.element, read(e, "n", shape)
+    )
     e.write("vector", "d", total.zext(128))
 
 
@@ -259,7 +263,9 @@ def extreme_across(e, f):
     """smaxv, sminv, umaxv, uminv (U, O)."""
     shape = lanes(f, 8 << f.Z)
     name = ("u" if f.U else "s") + ("min" if f.O else "max")
-    found = e.call(f"llvm.vector.reduce.{name}.v{shape.count}i{8 << f.Z}", shape.element, read(e, "n", shape))
+    found = e.call(
+        f"llvm.vector.reduce.{name}.v{shape.count}i{8 << f.Z}", shape.element, read(e, "n", shape)
+    )
     e.write("vector", "d", found.zext(128))
 
 
@@ -286,6 +292,7 @@ def element(i: Instruction, field: str = "i") -> tuple[int, int]:
 
 def lane_offset(field: str, letter: str):
     """A hole: where the lane of register `letter` is in the state."""
+
     def place(i: Instruction, _: str) -> int:
         size, index = element(i)
         return VECTOR[i.fields[letter]] + (index << size)
@@ -444,7 +451,9 @@ def bits_of(row: Row) -> int:
 def amount(e, kind: str, shape: ir.Type):
     """The shift in all lanes."""
     one = e.immediate(kind, "", shape.element.width).raw
-    vector = e.b.insert_element(ir.Constant(shape, ir.Undefined), one, ir.Constant(ir.IntType(32), 0))
+    vector = e.b.insert_element(
+        ir.Constant(shape, ir.Undefined), one, ir.Constant(ir.IntType(32), 0)
+    )
     mask = ir.Constant(ir.VectorType(ir.IntType(32), shape.count), [0] * shape.count)
     return e.value(e.b.shuffle_vector(vector, ir.Constant(shape, ir.Undefined), mask))
 
@@ -457,7 +466,9 @@ def shift_immediate(bits: int):
         n, by = read(e, "n", shape), amount(e, "shift_right", shape)
         # A shift by the whole width: all zeros, or all sign.
         if f.U:
-            shifted = e.b.lshr(e.b.lshr(n.raw, (by - e.value(splat(shape, 1))).raw), splat(shape, 1))
+            shifted = e.b.lshr(
+                e.b.lshr(n.raw, (by - e.value(splat(shape, 1))).raw), splat(shape, 1)
+            )
         else:
             most = e.b.icmp_unsigned("<", by.raw, splat(shape, bits - 1))
             shifted = e.b.ashr(n.raw, e.b.select(most, by.raw, splat(shape, bits - 1)))
@@ -646,6 +657,7 @@ def from_integer_scalar(e, f):
 
 def moves_out(bits: int):
     """umov to the register that just holds it; smov to a wider one."""
+
     def exists(w) -> bool:
         if w["O"]:
             return (bits == 64) == (w["Q"] == 1)
@@ -666,7 +678,9 @@ def by_size(name: str, pattern: str, section: str, make, sizes=(8, 16, 32, 64), 
             rows.append(Row(f"{name}_{bits}", text, section, make(bits), where=condition))
         else:
             text = pattern.replace("{immh}", f"{'0' * (3 - low)}1{'s' * (low + 3)}")
-            rows.append(Row(f"{name}_{bits}", text, section, make(bits), where=where and where(bits)))
+            rows.append(
+                Row(f"{name}_{bits}", text, section, make(bits), where=where and where(bits))
+            )
     return tuple(rows)
 
 

@@ -39,9 +39,13 @@ class Bare:
         self.memory = FakeMemory(self.stream, options.pop("cost_cycles", 1))
         self.engine = choice.make(
             options.pop("engine", ENGINE),
-            self.isa, self.physical, self.stream, levels=levels, port=self.memory.port,
+            self.isa,
+            self.physical,
+            self.stream,
+            levels=levels,
+            port=self.memory.port,
             worst_reference_cycles=20_000,
-            **options
+            **options,
         )
         self.writer = StreamWriter(self.engine.control, self.stream)
         self.next_frame = TABLES_AT

@@ -23,7 +23,12 @@ def pairs():
     return {name: Pair(name) for name in ISAS}
 
 
-def registers(draw: random.Random, pair: Pair, instruction) -> dict[str, int]:
+def nearness(draw: random.Random) -> int:
+    """Where in the data the accesses of an example go: some over the end of a page."""
+    return draw.choice((0, 0, 8, 16, 1, draw.randrange(4096), 4096 - draw.randrange(1, 32)))
+
+
+def registers(draw: random.Random, pair: Pair, instruction, near: int) -> dict[str, int]:
     """Values for all registers; what an example uses as address mostly points to data."""
     values = {}
     for row in pair.isa.registers.REGISTERS:
@@ -33,7 +38,6 @@ def registers(draw: random.Random, pair: Pair, instruction) -> dict[str, int]:
     values["flags"] = forms.FLAGS[pair.isa.name](draw)
     for name, small in forms.ADDRESSES[pair.isa.name](instruction).items():
         if draw.randrange(8):
-            near = draw.choice((0, 0, 8, 16, 1, draw.randrange(4096)))
             values[name] = draw.randrange(64) if small else DATA_MIDDLE + near
     return values
 
@@ -53,10 +57,11 @@ def test_row(pairs, name, row):
     pair.fill_data(draw)
     for pc, code in zip(pair.place(examples), examples, strict=True):
         instruction = decode(code, pc)
+        near = nearness(draw)
         for _ in range(STEPS):
             steps += 1
             try:
-                pair.step(pc, registers(draw, pair, instruction))
+                pair.step(pc, registers(draw, pair, instruction, near))
             except AssertionError as error:
                 pytest.fail(f"{row.name} {code.hex()} {instruction.fields}: {error}")
     left = sum(engine.fallbacks.values()) - before

@@ -17,7 +17,7 @@ import numpy as np
 from cosim.compiled import kernel
 from cosim.engine.native import stencils
 from cosim.engine.native.assembly import JMP, SET_WORD, Assembly, word
-from cosim.engine.native.state import SITE_WORDS, SiteKind, SiteWord, StateWord
+from cosim.engine.native.state import SITE_WORDS, Fill, SiteKind, SiteWord, StateWord
 from cosim.errors import MachineError
 from cosim.units import MiB
 
@@ -76,14 +76,16 @@ define preserve_nonecc void @leave(ptr %state, ptr %ring, i64 %budget, i64 %spar
  ret void
 }}
 """
-# The TLB does not have the page: fill it and do the instruction again, or leave.
+# The TLB does not have the page: fill it and do the instruction again, or carefully, or leave.
 SLOW_CODE = f"""
 define preserve_nonecc void @NAME(ptr %state, ptr %ring, i64 %budget, i64 %spare, i64 %address)
  nounwind {{
  %fill.at = getelementptr i64, ptr %state, i64 {StateWord.FILL}
  %fill = load ptr, ptr %fill.at
  %filled = call i64 %fill(ptr %state, i64 %address, i64 ACCESS)
- %failed = icmp eq i64 %filled, 0
+ %filled.at = getelementptr i64, ptr %state, i64 {StateWord.FILLED}
+ store i64 %filled, ptr %filled.at
+ %failed = icmp eq i64 %filled, {Fill.REFUSED}
  br i1 %failed, label %out, label %again
 again:
  %sites.at = getelementptr i64, ptr %state, i64 {StateWord.SITES}
@@ -92,9 +94,14 @@ again:
  %site = load i64, ptr %site.at
  %row = mul i64 %site, {8 * SITE_WORDS}
  %row.at = getelementptr i8, ptr %sites, i64 %row
- %retry.at = getelementptr i64, ptr %row.at, i64 3
- %retry = load ptr, ptr %retry.at
- musttail call preserve_nonecc void %retry(ptr %state, ptr %ring, i64 %budget, i64 %spare,
+ %crossing = icmp eq i64 %filled, {Fill.CROSSING}
+ %word = select i1 %crossing, i64 {SiteWord.CAREFUL}, i64 {SiteWord.RETRY}
+ %code.at = getelementptr i64, ptr %row.at, i64 %word
+ %code = load ptr, ptr %code.at
+ %missing = icmp eq ptr %code, null
+ br i1 %missing, label %out, label %go
+go:
+ musttail call preserve_nonecc void %code(ptr %state, ptr %ring, i64 %budget, i64 %spare,
   i64 %address)
  ret void
 out:

@@ -34,6 +34,7 @@ Host registers: state (r12), ring (r13, where the next record goes), budget (r14
 left).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from llvmlite import ir
@@ -45,6 +46,7 @@ from cosim.engine.native.state import (
     TLB_AT,
     TLB_ENTRY_BYTES,
     TLB_SLOTS,
+    StateWord,
     TlbWord,
 )
 from cosim.engine.stream import KIND_SHIFT, SIZE_SHIFT, Kind
@@ -209,6 +211,15 @@ class Value:
         return self._make(self.b.bitcast(self.raw, kind))
 
 
+def _width(shape: ir.Type) -> int:
+    """Bits of a scalar or vector type."""
+    if isinstance(shape, ir.VectorType):
+        return shape.count * _width(shape.element)
+    if isinstance(shape, ir.IntType):
+        return shape.width
+    return 64 if shape == F64 else 32
+
+
 class Place:
     """Memory that was probed: bytes from `virtual` on may be accessed.
 
@@ -224,9 +235,20 @@ class Place:
 class Emitter:
     """One instruction in the making.  See the module's text."""
 
-    def __init__(self, module: ir.Module, name: str, slots: dict[str, tuple[int, int]]) -> None:
-        """slots: named slots of the register file, name -> (byte offset, bits)."""
+    def __init__(
+        self,
+        module: ir.Module,
+        name: str,
+        slots: Mapping[str, tuple[int, int]],
+        *,
+        careful: bool = False,
+    ) -> None:
+        """slots: named slots of the register file, name -> (byte offset, bits).
+
+        careful: accesses may go over the end of a page; they are made by functions of the runtime.
+        """
         self._module = module
+        self._careful = careful
         self._slots = slots
         self.function = ir.Function(module, PIECE, name)
         self.function.calling_convention = CONVENTION
@@ -309,10 +331,12 @@ class Emitter:
         return self.value(self.b.load(at, typ=I64))
 
     def probe(self, virtual: Value, bytes_: int, access: Access = Access.READ) -> Place:
-        """Make sure `bytes_` bytes at `virtual` can be accessed here; otherwise leave.
-
-        Over the end of a page: always left to Unicorn.
-        """
+        """Make sure `bytes_` bytes at `virtual` can be accessed here; otherwise leave."""
+        if self._careful:
+            given = [virtual.raw, self.constant(bytes_).raw, self.constant(access).raw]
+            self.leave_if(self._function(StateWord.REACH, given).eq(0))
+            zero = self.constant(0)
+            return Place(virtual, zero, zero)
         entry = self._entry(virtual)
         tag = self._word(entry, TlbWord.WRITE_TAG if access == Access.WRITE else TlbWord.READ_TAG)
         hit = (((virtual + (bytes_ - 1)) if bytes_ > 1 else virtual) & PAGE_MASK).eq(tag)
@@ -321,6 +345,11 @@ class Emitter:
 
     def record(self, place: Place, bytes_: int, kind: Kind, offset: int = 0) -> None:
         """Write one record: `bytes_` bytes at `offset` of the place."""
+        if self._careful:
+            given = [self.b.ptrtoint(self.ring, I64), (place.virtual + offset).raw]
+            given.append(self.constant(bytes_ | kind << 8).raw)
+            self.ring = self.b.inttoptr(self._function(StateWord.NOTE, given).raw, POINTER)
+            return
         head = kind << KIND_SHIFT | (bytes_ - 1) << SIZE_SHIFT
         word = (place.virtual + place.delta + offset) | head
         self.b.store(word.raw, self.ring)
@@ -332,11 +361,35 @@ class Emitter:
 
     def fetch_from(self, place: Place, shape: ir.Type, offset: int = 0) -> Value:
         """The value there, without a record."""
+        if self._careful:
+            self._function(StateWord.GATHER, self._span(place, shape, offset))
+            return self.value(self.b.load(self._bounce(), align=1, typ=shape))
         return self.value(self.b.load(self._host(place, offset), align=1, typ=shape))
 
     def put_to(self, place: Place, value: Value, offset: int = 0) -> None:
         """Write the value there, without a record."""
+        if self._careful:
+            self.b.store(value.raw, self._bounce(), align=1)
+            self._function(StateWord.SCATTER, self._span(place, value.raw.type, offset))
+            return
         self.b.store(value.raw, self._host(place, offset), align=1)
+
+    # Careful accesses.
+
+    def _function(self, word: StateWord, given: list[ir.Value]) -> Value:
+        """Call a function of the runtime: state and three numbers."""
+        given = [*given, *[ir.Constant(I64, 0)] * (3 - len(given))]
+        function = self._word(self.state, word)
+        shape = ir.FunctionType(I64, [POINTER, I64, I64, I64])
+        pointer = self.b.inttoptr(function.raw, shape.as_pointer())
+        return self.value(self.b.call(pointer, [self.state, *given]))
+
+    def _bounce(self) -> ir.Value:
+        return self.b.gep(self.state, [ir.Constant(I64, 8 * StateWord.BOUNCE)], source_etype=I8)
+
+    def _span(self, place: Place, shape: ir.Type, offset: int) -> list[ir.Value]:
+        size = _width(shape) // 8
+        return [(place.virtual + offset).raw, self.constant(size).raw]
 
     def load(self, virtual: Value, bytes_: int, kind: Kind = Kind.LOAD) -> Value:
         """Load an integer of 1, 2, 4 or 8 bytes; 16 bytes are two records."""

@@ -21,10 +21,21 @@ from cosim.engine.native.runtime import (
     RunWord,
     clear_tlb,
     fill_function,
+    gather_function,
+    note_function,
     note_records,
+    reach_function,
     run_blocks,
+    scatter_function,
 )
-from cosim.engine.native.state import CODE_PAGES, CODE_PAGES_AT, STATE_BYTES, SiteWord, StateWord
+from cosim.engine.native.state import (
+    CODE_PAGES,
+    CODE_PAGES_AT,
+    STATE_BYTES,
+    Fill,
+    SiteWord,
+    StateWord,
+)
 from cosim.engine.native.stencils import Library
 from cosim.engine.native.translator import Translator, page_bytes
 from cosim.engine.stream import Word
@@ -104,6 +115,10 @@ class NativeEngine:
             StateWord.SITES: self._space.sites.ctypes.data,
             StateWord.CONTROL: self.control.ctypes.data,
             StateWord.CODE_FRAMES: self._code_frames.ctypes.data,
+            StateWord.REACH: reach_function.address,
+            StateWord.NOTE: note_function.address,
+            StateWord.GATHER: gather_function.address,
+            StateWord.SCATTER: scatter_function.address,
             StateWord.FLOATING: HOST_FLOATING_DEFAULT,
         }.items():
             self._state[place] = value
@@ -202,8 +217,7 @@ class NativeEngine:
                     continue
                 most = 1
             elif outcome == Outcome.FALLBACK:
-                form = space.sites[int(run[RunWord.SITE]), SiteWord.FORM]
-                self.fallbacks[self.translator.forms[form]] += 1
+                self._fall_back(int(run[RunWord.SITE]))
                 most = 1
             elif outcome == Outcome.SHUTDOWN:
                 raise MachineError(f"core {words[Control.CORE]}: the machine is going down")
@@ -217,6 +231,17 @@ class NativeEngine:
                 int(physical),
             )
         return most
+
+    def _fall_back(self, site: int) -> None:
+        """Count the form; next time it can go over the end of a page by itself."""
+        row = self._space.sites[site]
+        self.fallbacks[self.translator.forms[row[SiteWord.FORM]]] += 1
+        if self._state_words[StateWord.FILLED] == Fill.CROSSING and not row[SiteWord.CAREFUL]:
+            pc = int(row[SiteWord.PC]) & NONE
+            physical = self.translate(pc)
+            if physical is not None and not self._space.full:
+                self.translator.make_careful(site, page_bytes(self._physical, physical))
+        self._state_words[StateWord.FILLED] = Fill.REFUSED
 
     # Code.
 

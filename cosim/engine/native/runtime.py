@@ -44,6 +44,7 @@ from cosim.engine.native.state import (
     TLB_AT,
     TLB_ENTRY_BYTES,
     TLB_SLOTS,
+    Fill,
     LineKind,
     SiteKind,
     SiteWord,
@@ -51,7 +52,7 @@ from cosim.engine.native.state import (
     TlbWord,
 )
 from cosim.engine.native.translator import RECORDS_PER_INSTRUCTION
-from cosim.engine.stream import KIND_SHIFT, RING_RECORDS, Kind, Word
+from cosim.engine.stream import KIND_SHIFT, RING_RECORDS, SIZE_SHIFT, Kind, Word
 from cosim.engine.walk import MAPPED, walk
 from cosim.paging import Protection
 
@@ -106,6 +107,10 @@ TLB_WORD = TLB_AT // 8
 TLB_WORDS = TLB_SLOTS * TLB_ENTRY_BYTES // 8
 TLB_START, SLOT_MASK = U(TLB_AT), U(TLB_SLOTS - 1)
 TLB_ENTRY = U(TLB_ENTRY_BYTES)
+BOUNCE_AT = U(StateWord.BOUNCE * 8)
+CROSSING = U(Fill.CROSSING)
+SIZE_AT, PAGE_BYTES = U(SIZE_SHIFT), U(4096)
+LOAD_REST, STORE_REST = U(Kind.LOAD_REST), U(Kind.STORE_REST)
 WRITE_TAG_AT, DELTA_AT, HOST_AT = (
     U(word * 8) for word in (TlbWord.WRITE_TAG, TlbWord.DELTA, TlbWord.HOST)
 )
@@ -122,14 +127,13 @@ R_PC, R_PENDING, R_SPACE, R_ENTER, R_BUFFER, R_SITE, R_WORST, R_ENTERED = (
     int(word) for word in list(BlockWord)[:7]
 )
 (T_KIND, T_PC, T_UNDONE, T_RETRY, T_LINE_KIND, T_LINE, T_PAGE, T_FORM) = (
-    int(word) for word in SiteWord
+    int(word) for word in list(SiteWord)[:8]
 )
 K_INSTRUCTION, K_LINK, K_BUDGET, K_INDIRECT = (
     int(kind) for kind in (SiteKind.INSTRUCTION, SiteKind.LINK, SiteKind.BUDGET, SiteKind.INDIRECT)
 )
 L_ENTRY, L_BACK = int(LineKind.ENTRY), int(LineKind.BACK)
 LIMIT, MISSING, UNCHECKED, FALLBACK, SHUTDOWN = (int(outcome) for outcome in Outcome)
-STORE_KINDS = (U(Kind.STORE), U(Kind.STORE_REST))
 FETCH_KIND, STORE_KIND, REST_KIND = U(Kind.FETCH), U(Kind.STORE), U(Kind.STORE_REST)
 KIND_AT = U(KIND_SHIFT)
 MEMORY_BASE_AT, MEMORY_SIZE_AT, WALK_TABLE_AT, ROOT_AT = (
@@ -147,41 +151,104 @@ def set_word32(address, value):
 
 
 @kernel
-def fill(state, address, access):
-    """Put the page of virtual `address` into the TLB; 0: it cannot be accessed here.
-
-    state: host address.  Also 0: the entry is already there, so the access goes over its end.
-    Pages that code was made from are never given for writing.
-    """
+def reachable(state, address):
+    """(physical byte address, may be read, may be written) of a virtual address."""
     control = load_word(state + CONTROL_AT)
-    page = address & PAGE_MASK
-    entry = state + TLB_START + ((address >> PAGE_SHIFT) & SLOT_MASK) * TLB_ENTRY
-    tag = entry + WRITE_TAG_AT if access == WRITE_ACCESS else entry
-    if load_word(tag) == page:
-        return ZERO
-    base = load_word(control + MEMORY_BASE_AT)
     outcome, physical, rights = walk(
         load_word(control + WALK_TABLE_AT),
-        base,
+        load_word(control + MEMORY_BASE_AT),
         load_word(control + MEMORY_SIZE_AT),
         load_word(control + ROOT_AT),
         address,
     )
     if outcome != MAPPED:
-        return ZERO
-    frame = physical >> PAGE_SHIFT
-    flags = load_word(state + CODE_FRAMES_AT) + frame
+        return ZERO, False, False
+    flags = load_word(state + CODE_FRAMES_AT) + (physical >> PAGE_SHIFT)
     is_code = (load_word(flags & ~U(7)) >> ((flags & U(7)) << U(3))) & U(0xFF)
-    readable = rights & READ_RIGHT != ZERO
-    writable = rights & WRITE_RIGHT != ZERO and is_code == ZERO
+    return physical, rights & READ_RIGHT != ZERO, rights & WRITE_RIGHT != ZERO and is_code == ZERO
+
+
+@kernel
+def fill(state, address, access):
+    """Put the page of virtual `address` into the TLB: a Fill.
+
+    state: host address.  When the entry is already there, the access goes over the page's end.
+    Pages that code was made from are never given for writing.
+    """
+    page = address & PAGE_MASK
+    entry = state + TLB_START + ((address >> PAGE_SHIFT) & SLOT_MASK) * TLB_ENTRY
+    tag = entry + WRITE_TAG_AT if access == WRITE_ACCESS else entry
+    if load_word(tag) == page:
+        return CROSSING
+    physical, readable, writable = reachable(state, address)
     if not (writable if access == WRITE_ACCESS else readable):
         return ZERO
+    base = load_word(load_word(state + CONTROL_AT) + MEMORY_BASE_AT)
     delta = (physical & PAGE_MASK) - page
     store_word(entry, page if readable else NOTHING)
     store_word(entry + WRITE_TAG_AT, page if writable else NOTHING)
     store_word(entry + DELTA_AT, delta)
     store_word(entry + HOST_AT, delta + base)
     return ONE
+
+
+# Accesses over the end of a page: rare, so each step walks the page table anew.
+
+
+@cfunc(types.uint64(types.uint64, types.uint64, types.uint64, types.uint64), cache=True)
+def reach_function(state, address, size, access):
+    """1 if all bytes may be accessed here."""
+    for at in (address, address + size - ONE):
+        _, readable, writable = reachable(state, at)
+        if not (writable if access == WRITE_ACCESS else readable):
+            return ZERO
+    return ONE
+
+
+@cfunc(types.uint64(types.uint64, types.uint64, types.uint64, types.uint64), cache=True)
+def note_function(state, ring, address, size_and_kind):
+    """Write the records of one access to host address `ring`; where the next one goes."""
+    size, kind = size_and_kind & U(0xFF), size_and_kind >> EIGHT
+    here = min(size, PAGE_BYTES - (address & ~PAGE_MASK))
+    physical, _, _ = reachable(state, address)
+    store_word(ring, physical | ((here - ONE) << SIZE_AT) | (kind << KIND_AT))
+    ring += EIGHT
+    if here < size:
+        physical, _, _ = reachable(state, address + here)
+        rest = STORE_REST if kind == STORE_KIND else LOAD_REST
+        store_word(ring, physical | ((size - here - ONE) << SIZE_AT) | (rest << KIND_AT))
+        ring += EIGHT
+    return ring
+
+
+@kernel
+def host_byte(state, address):
+    """Host address of a byte."""
+    physical, _, _ = reachable(state, address)
+    return load_word(load_word(state + CONTROL_AT) + MEMORY_BASE_AT) + physical
+
+
+@kernel
+def load_byte(address):
+    """The byte at a host address."""
+    return (load_word(address & ~U(7)) >> ((address & U(7)) << U(3))) & U(0xFF)
+
+
+@cfunc(types.uint64(types.uint64, types.uint64, types.uint64, types.uint64), cache=True)
+def gather_function(state, address, size, unused):
+    """Copy the bytes to BOUNCE."""
+    for place in range(size):
+        byte = load_byte(host_byte(state, address + U(place)))
+        store_byte(state + BOUNCE_AT + U(place), byte)
+    return ZERO
+
+
+@cfunc(types.uint64(types.uint64, types.uint64, types.uint64, types.uint64), cache=True)
+def scatter_function(state, address, size, unused):
+    """Copy the bytes from BOUNCE."""
+    for place in range(size):
+        store_byte(host_byte(state, address + U(place)), load_byte(state + BOUNCE_AT + U(place)))
+    return ZERO
 
 
 @kernel

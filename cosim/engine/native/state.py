@@ -29,7 +29,13 @@ class StateWord(IntEnum):
     CODE_FRAMES = 10  # host address of one byte per frame: 1 when blocks were made from it
     FLOATING = 11  # MXCSR of the host while blocks run: its sticky flags are the guest's
     HOST_FLOATING = 12  # MXCSR of the simulator
-    REFUSED = 13  # 1: the TLB was asked for a page it may not have
+    FILLED = 13  # what the last fill answered: see Fill
+    # Host addresses of functions for accesses over the end of a page (runtime), and room for one.
+    REACH = 14
+    NOTE = 15
+    GATHER = 16
+    SCATTER = 17
+    BOUNCE = 18  # 8 words
 
 
 class TlbWord(IntEnum):
@@ -52,6 +58,8 @@ class SiteWord(IntEnum):
     LINE = 5  # BACK: number of the line before; LINK: number of the line it comes from
     PAGE = 6  # number of the block's code page
     FORM = 7  # number of the form that fell back, for the statistics
+    END = 8  # INSTRUCTION: host code behind the instruction
+    CAREFUL = 9  # INSTRUCTION: host code that does it over the end of a page, or 0
 
 
 class SiteKind(IntEnum):
@@ -62,6 +70,14 @@ class SiteKind(IntEnum):
     BUDGET = 2  # the budget is too small for the whole block
     INDIRECT = 3  # to the guest address in ARGUMENT
     STALE = 4  # the page must be compared first
+
+
+class Fill(IntEnum):
+    """Answers of the function that fills the TLB."""
+
+    REFUSED = 0
+    FILLED = 1
+    CROSSING = 2  # the entry is there: the access goes over the end of its page
 
 
 class LineKind(IntEnum):
@@ -83,4 +99,4 @@ CODE_PAGES = 8192
 CODE_PAGES_AT = JUMP_CACHE_AT + JUMP_CACHE_SLOTS * 16
 STATE_BYTES = CODE_PAGES_AT + CODE_PAGES * 8
 NO_PAGE = 1  # no address: pages are aligned
-SITE_WORDS = 8
+SITE_WORDS = 16

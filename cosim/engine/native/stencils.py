@@ -216,7 +216,9 @@ class Library:
         since = time.perf_counter()
         module = ir.Module(name="stencils")
         for number, instruction in enumerate(missing.values()):
-            e = emitter.Emitter(module, f"stencil{number}", self._slots)
+            e = emitter.Emitter(
+                module, f"stencil{number}", self._slots, careful=instruction.careful
+            )
             instruction.row.semantics(e, instruction.constant_fields())
             e.finish()
         made = parse_object(compile_module(module))

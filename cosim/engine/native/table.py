@@ -15,7 +15,7 @@ An ISA's module `instructions` has
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -78,7 +78,8 @@ class Instruction:
     """One decoded instruction.
 
     constants: fields that are part of the stencil's key.  fields: the others.  pc: its address.
-    length: in bytes.  target: guest address of *taken*, for rows that end a block by it.
+    length: in bytes.  target: guest address of *taken*, for rows that end a block by it.  careful:
+    its accesses may go over the end of a page.
     """
 
     row: Row
@@ -87,15 +88,20 @@ class Instruction:
     pc: int = 0
     length: int = 4
     target: int | None = None
+    careful: bool = False
     key: tuple = field(init=False)
 
     def __post_init__(self) -> None:
-        self.key = (self.row.name, self.constants)
+        self.key = (self.row.name, self.constants, self.careful)
 
     def with_constants(self, **more: int) -> "Instruction":
         """The same with further constants."""
         constants = (*self.constants, *more.items())
-        return Instruction(self.row, constants, self.fields, self.pc, self.length, self.target)
+        return replace(self, constants=constants)
+
+    def made_careful(self) -> "Instruction":
+        """The same for accesses over the end of a page."""
+        return replace(self, careful=True)
 
     def constant_fields(self) -> SimpleNamespace:
         """The constants, for the semantics function."""

@@ -41,6 +41,7 @@ from cosim.engine.native.state import (
     CODE_PAGES_AT,
     LineKind,
     SiteKind,
+    SiteWord,
     StateWord,
 )
 from cosim.engine.native.stencils import Library, Patch
@@ -117,6 +118,20 @@ class Translator:
         self.instructions += len(found)
         return _Block(self, self._space, found, unknown, pc, physical, page).number
 
+    def make_careful(self, site: int, code: bytes) -> None:
+        """Code for accesses of the instruction at exit `site` over the end of a page.
+
+        code: its bytes, and what follows in the page.
+        """
+        space = self._space
+        row = space.sites[site]
+        instruction = self._isa.decode(code, int(row[SiteWord.PC]) & 0xFFFF_FFFF_FFFF_FFFF)
+        if instruction is None or instruction.row.ends:
+            return
+        instruction = instruction.made_careful()
+        self._library.build([instruction])
+        row[SiteWord.CAREFUL] = _Careful(self, space, instruction, row).address
+
     def stencil(self, instruction: Instruction):
         """Its stencil, which was built."""
         return self._library.get(instruction.key)
@@ -127,7 +142,129 @@ class Translator:
         return self._isa.HOLES[kind](instruction, field)
 
 
-class _Block:
+class _Maker:
+    """Code in the making: stencils with their holes filled, and the stubs of their exits."""
+
+    def __init__(
+        self, translator: Translator, space: CodeSpace, page: int, instructions: list[Instruction]
+    ) -> None:
+        self._translator = translator
+        self._space = space
+        self._page = page
+        self._stubs: list[Callable[[], None]] = []
+        constants = {i.key: translator.stencil(i).constants for i in instructions}
+        self._constants = {key: space.constants(c) for key, c in constants.items() if c}
+        self._a = Assembly(space.base + space.used)
+        self._line = 0
+
+    def _patch(
+        self, start: int, patch: Patch, instruction: Instruction, place: int, leaving: dict
+    ) -> None:
+        a = self._a
+        at = start + patch.offset
+        symbol = patch.symbol
+        if patch.kind == "relative 32" and ":" not in symbol and symbol != "constants":
+            assert patch.addend == -4, patch
+            if symbol == emitter.NEXT and not instruction.row.ends:
+                label: Any = ("end", place)
+            elif symbol == emitter.NEXT:
+                label = self._link_later(instruction.pc + instruction.length, at)
+            elif symbol == emitter.TAKEN:
+                assert instruction.target is not None
+                label = self._link_later(instruction.target, at)
+            elif symbol == emitter.LOOKUP:
+                label = ("lookup", at)
+                self._later(label, SiteKind.INDIRECT, 0)
+            else:
+                label = leaving.setdefault(symbol, (symbol, place))
+            a.jumps.append((at, label))
+            return
+        if symbol == "constants":
+            value = self._constants[instruction.key]
+        else:
+            value = self._translator.hole(symbol, instruction)
+        value += patch.addend
+        if patch.kind == "absolute 64":
+            struct.pack_into("<Q", a.code, at, value & 0xFFFF_FFFF_FFFF_FFFF)
+            return
+        if patch.kind == "relative 32":
+            value -= a.base + at
+        if not -(1 << 31) <= value < 1 << 31:
+            raise MachineError(
+                f"{instruction.row.name} at {instruction.pc:#x}: {symbol} is {value:#x}, "
+                "which does not fit; its immediate must be wide"
+            )
+        struct.pack_into("<i", a.code, at, value)
+
+    # Exits.
+
+    def _later(self, label: Any, kind: SiteKind, pc: int, **rest: Any) -> None:
+        """A stub behind the block's code; see _site."""
+
+        def stub() -> None:
+            self._a.place(label)
+            self._site(kind, pc, **rest)
+
+        self._stubs.append(stub)
+
+    def _site(
+        self,
+        kind: SiteKind,
+        pc: int,
+        undone: int = 0,
+        retry: int = 0,
+        line_kind: LineKind = LineKind.SAME,
+        line: int = 0,
+        form: int = 0,
+        target: str = emitter.LEAVE,
+        end: int = 0,
+    ) -> int:
+        """Code that notes the exit's number and goes to the shared piece `target`."""
+        space = self._space
+        number = space.site_count
+        space.site_count += 1
+        signed = pc - (pc >> 63 << 64)
+        row = [kind, signed, undone, retry, line_kind, line, self._page, form, end, 0]
+        space.sites[number, : len(row)] = row
+        self._a.code += SET_WORD + word(8 * StateWord.SITE) + word(number)
+        self._a.jump_to(JMP, space.symbols[target])
+        return number
+
+    def _link_later(self, pc: int, at: int) -> Any:
+        label = ("link", at)
+        self._later(label, SiteKind.LINK, pc, retry=self._a.base + at, line=self._line)
+        return label
+
+
+class _Careful(_Maker):
+    """One instruction out of line.  address: where it is."""
+
+    def __init__(
+        self, translator: Translator, space: CodeSpace, instruction: Instruction, site: np.ndarray
+    ) -> None:
+        super().__init__(translator, space, int(site[SiteWord.PAGE]), [instruction])
+        a = self._a
+        stencil = translator.stencil(instruction)
+        a.code += stencil.code
+        leaving: dict[str, tuple] = {}
+        for patch in stencil.patches:
+            self._patch(0, patch, instruction, 0, leaving)
+        a.place(("end", 0))
+        a.jump_to(JMP, int(site[SiteWord.END]))
+        for label in leaving.values():
+            a.place(label)
+            self._site(
+                SiteKind.INSTRUCTION,
+                instruction.pc,
+                undone=int(site[SiteWord.UNDONE]),
+                line_kind=LineKind(int(site[SiteWord.LINE_KIND])),
+                line=int(site[SiteWord.LINE]),
+                form=int(site[SiteWord.FORM]),
+            )
+        self.address = space.place(a.finish())
+
+
+class _Block(_Maker):
     """One block in the making; everything happens in the constructor."""
 
     def __init__(
@@ -140,15 +277,9 @@ class _Block:
         physical: int,
         page: int,
     ) -> None:
-        self._translator = translator
-        self._space = space
-        self._page = page
+        super().__init__(translator, space, page, instructions)
         self._count = len(instructions)
         self._delta = physical - pc
-        self._stubs: list[Callable[[], None]] = []
-        constants = {i.key: translator.stencil(i).constants for i in instructions}
-        self._constants = {key: space.constants(c) for key, c in constants.items() if c}
-        self._a = Assembly(space.base + space.used)
         self._line = self._line_of(pc)
         first_line = self._line
         records = 1
@@ -236,96 +367,21 @@ class _Block:
         for patch in stencil.patches:
             self._patch(start, patch, instruction, place, leaving)
         form = self._translator.form_number(instruction.row.name)
+        end = a.base + len(a.code)
         for name, label in leaving.items():
             self._later(
                 label, SiteKind.INSTRUCTION, instruction.pc, undone=undone, retry=a.base + start,
-                line_kind=kind, line=before, form=form, target=name,
+                line_kind=kind, line=before, form=form, target=name, end=end,
             )  # fmt: skip
         a.place(("end", place))
         if instruction.row.ends and stencil.falls:
             self._link(instruction.pc + instruction.length)
-
-    def _patch(
-        self, start: int, patch: Patch, instruction: Instruction, place: int, leaving: dict
-    ) -> None:
-        a = self._a
-        at = start + patch.offset
-        symbol = patch.symbol
-        if patch.kind == "relative 32" and ":" not in symbol and symbol != "constants":
-            assert patch.addend == -4, patch
-            if symbol == emitter.NEXT and not instruction.row.ends:
-                label: Any = ("end", place)
-            elif symbol == emitter.NEXT:
-                label = self._link_later(instruction.pc + instruction.length, at)
-            elif symbol == emitter.TAKEN:
-                assert instruction.target is not None
-                label = self._link_later(instruction.target, at)
-            elif symbol == emitter.LOOKUP:
-                label = ("lookup", at)
-                self._later(label, SiteKind.INDIRECT, 0)
-            else:
-                label = leaving.setdefault(symbol, (symbol, place))
-            a.jumps.append((at, label))
-            return
-        if symbol == "constants":
-            value = self._constants[instruction.key]
-        else:
-            value = self._translator.hole(symbol, instruction)
-        value += patch.addend
-        if patch.kind == "absolute 64":
-            struct.pack_into("<Q", a.code, at, value & 0xFFFF_FFFF_FFFF_FFFF)
-            return
-        if patch.kind == "relative 32":
-            value -= a.base + at
-        if not -(1 << 31) <= value < 1 << 31:
-            raise MachineError(
-                f"{instruction.row.name} at {instruction.pc:#x}: {symbol} is {value:#x}, "
-                "which does not fit; its immediate must be wide"
-            )
-        struct.pack_into("<i", a.code, at, value)
-
-    # Exits.
-
-    def _later(self, label: Any, kind: SiteKind, pc: int, **rest: Any) -> None:
-        """A stub behind the block's code; see _site."""
-
-        def stub() -> None:
-            self._a.place(label)
-            self._site(kind, pc, **rest)
-
-        self._stubs.append(stub)
-
-    def _site(
-        self,
-        kind: SiteKind,
-        pc: int,
-        undone: int = 0,
-        retry: int = 0,
-        line_kind: LineKind = LineKind.SAME,
-        line: int = 0,
-        form: int = 0,
-        target: str = emitter.LEAVE,
-    ) -> int:
-        """Code that notes the exit's number and goes to the shared piece `target`."""
-        space = self._space
-        number = space.site_count
-        space.site_count += 1
-        signed = pc - (pc >> 63 << 64)
-        space.sites[number] = [kind, signed, undone, retry, line_kind, line, self._page, form]
-        self._a.code += SET_WORD + word(8 * StateWord.SITE) + word(number)
-        self._a.jump_to(JMP, space.symbols[target])
-        return number
 
     def _link(self, pc: int) -> None:
         """The block goes on at `pc`: a jump that is patched when the block there is known."""
         at = len(self._a.code) + len(JMP)
         label = self._link_later(pc, at)
         self._a.jump(JMP, label)
-
-    def _link_later(self, pc: int, at: int) -> Any:
-        label = ("link", at)
-        self._later(label, SiteKind.LINK, pc, retry=self._a.base + at, line=self._line)
-        return label
 
 
 def page_bytes(physical: np.ndarray, address: int) -> bytes:
