@@ -71,3 +71,11 @@ class UserEntry:
     code: bytes
     registers: Mapping[str, int | None]
     model_registers: Mapping[int, int]
+
+
+@dataclass(frozen=True)
+class MonitorProbe:
+    """A load exclusive of 8 bytes, to find the translator's monitor."""
+
+    code: bytes
+    address_register: str

@@ -26,7 +26,7 @@ from unicorn.unicorn_py3.unicorn import UcContext, uclib
 
 from cosim.errors import MachineError
 from cosim.isa import Isa
-from cosim.trap_tables import UserEntry
+from cosim.trap_tables import MonitorProbe, UserEntry
 from cosim.units import PAGE_BYTES
 
 CONSTANTS = (x86_const, arm64_const, riscv_const, unicorn_const)
@@ -34,6 +34,7 @@ NOWHERE = (1 << 64) - 1
 ENTRY_PAGE = 0x1000  # where the code that enters user mode is put, before memory is mapped
 PROBE_ADDRESSES = (0x5AA5_1234_5678_9ABC, 0x2DD2_8765_4321_0FF0)  # no table maps them
 STRUCTURE_BYTES = 0x1000  # of the instance's structure that are searched for them
+MONITOR_AT, MONITOR_VALUE = 0x800, 0x1357_9BDF_0246_8ACE  # of the probe, in the entry page
 NOT_DELIVERING = -1  # value of the exception latch at rest
 
 EMU_STOP_ADDRESS = ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p).value or 0
@@ -74,6 +75,7 @@ class Translator:
         self._uc.ctl_set_tlb_mode(unicorn_const.UC_TLB_VIRTUAL)  # type: ignore[attr-defined]
         self._scratch = self.new_context()
         self._latch_offset = 0
+        self._monitor = 0
         self._enter_user_mode(isa.traps.USER_ENTRY)
         self._fault_offset = 0
         self._unused_flag = ctypes.c_uint64()
@@ -98,6 +100,8 @@ class Translator:
         self._uc.ctl_exits_enabled(True)
         if self.isa.traps.LATCH_PROBE:
             self._find_latch(after)
+        if getattr(self.isa.traps, "MONITOR_PROBE", None):
+            self._find_monitor(self.isa.traps.MONITOR_PROBE)
         self._uc.mem_unmap(ENTRY_PAGE, PAGE_BYTES)
 
     def _find_latch(self, probe: int) -> None:
@@ -115,6 +119,37 @@ class Translator:
                 f"{self.isa.name}: exception latch found at {len(places)} places, need 1"
             )
         self._latch_offset = int(places[0]) * 4
+
+    def _find_monitor(self, probe: MonitorProbe) -> None:
+        """Run a load exclusive; see where its address and, behind it, its value are now."""
+        before, after = self.new_context(), self.new_context()
+        self.save_into(before)
+        self._uc.mem_write(ENTRY_PAGE, probe.code)
+        at = ENTRY_PAGE + MONITOR_AT
+        self._uc.mem_write(at, MONITOR_VALUE.to_bytes(8, "little"))
+        self.write(probe.address_register, at)
+        self._uc.ctl_exits_enabled(False)
+        self._uc.emu_start(ENTRY_PAGE, ENTRY_PAGE + len(probe.code))
+        self._uc.ctl_exits_enabled(True)
+        self.save_into(after)
+        quiet, loud = (np.frombuffer(bytes(c), dtype=np.uint64) for c in (before, after))
+        addresses = np.nonzero((quiet == np.uint64(NOWHERE)) & (loud == np.uint64(at)))[0]
+        self.restore_from(before)
+        places = [place for place in addresses if loud[place + 1] == np.uint64(MONITOR_VALUE)]
+        if len(places) != 1:
+            raise MachineError(
+                f"{self.isa.name}: exclusive monitor found at {len(places)} places, need 1"
+            )
+        self._monitor = 8 * int(places[0])
+
+    def set_monitor(self, address: int, value: int) -> None:
+        """Set the exclusive monitor: what a load exclusive of `value` at `address` leaves behind;
+        address all ones: open.
+        """
+        self.save_into(self._scratch)
+        place = (ctypes.c_uint64 * 2).from_address(self._scratch.context.value + self._monitor)
+        place[0], place[1] = address, value
+        self.restore_from(self._scratch)
 
     def _structure(self) -> np.ndarray:
         """Bytes of the instance's structure."""

@@ -15,6 +15,7 @@ ROWS = (*integer.ROWS, *branches.ROWS, *MEMORY_ROWS, *floating.ROWS, *vector.ROW
 DECODER = WordDecoder(ROWS)
 
 FLAGS = tuple(LAYOUT.word(name) for name in ("negative", "zero_result", "carry", "overflow"))
+MONITOR = LAYOUT.word("monitor")  # its address and value follow
 NZCV, FPCR, FPSR = (LAYOUT.word(name) for name in ("nzcv", "fpcr", "fpsr"))
 
 __all__ = [
@@ -62,6 +63,7 @@ def unpack(words: Any) -> None:
     words[carry] = nzcv >> 29 & 1
     words[overflow] = nzcv >> 28 & 1
     words[StateWord.FLOATING] &= ~HOST_MASK
+    words[MONITOR] = 0
 
 
 def pack(words: Any) -> None:
@@ -76,6 +78,11 @@ def pack(words: Any) -> None:
     raised = words[StateWord.FLOATING] & HOST_MASK
     if raised:
         words[FPSR] |= sum(ours for host, ours in HOST_FLAGS.items() if raised & host)
+
+
+def exclusive(words: Any) -> tuple[int, int] | None:
+    """Address and value of the exclusive monitor if blocks changed it."""
+    return (words[MONITOR + 1], words[MONITOR + 2]) if words[MONITOR] else None
 
 
 def usable(words: Any) -> bool:

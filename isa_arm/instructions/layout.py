@@ -6,8 +6,19 @@ from cosim.engine.native.table import Instruction, Layout
 from isa_arm.registers import REGISTERS
 
 # Flags as QEMU keeps them: N is the sign of `negative`, Z says `zero_result` is 0, C and V are 0 or
-# 1. Register 31 reads as `zero` and is written to `sink`.
-OWN = ("zero", "sink", "negative", "zero_result", "carry", "overflow")
+# 1. `monitor` is 1 after an exclusive access of a block, and then the next two are valid; 0: Unicorn
+# has the monitor. Register 31 reads as `zero` and is written to `sink`.
+OWN = (
+    "zero",
+    "sink",
+    "negative",
+    "zero_result",
+    "carry",
+    "overflow",
+    "monitor",
+    "monitor_address",
+    "monitor_value",
+)
 LAYOUT = Layout([(row.name, row.bits) for row in REGISTERS], [(name, 64) for name in OWN])
 
 X = [LAYOUT[f"x{i}"] for i in range(31)]

@@ -6,6 +6,7 @@ Letters: Z size, O operation, n base, t the register, u the second of a pair, W 
 from llvmlite import ir
 
 from cosim.engine.interface import Access
+from cosim.engine.native.emitter import I64
 from cosim.engine.native.table import Instruction, Row
 from cosim.engine.stream import Kind
 from isa_arm.instructions.layout import base, hole, set_base, set_v, set_x, signed, v, x
@@ -317,6 +318,61 @@ def compare_swap(e, f):
     set_x(e, "s", old)
 
 
+# Exclusive accesses.  As under Unicorn, a store exclusive succeeds when the address is the one of the
+# load exclusive and memory still holds its value: whoever stored there has broken the monitor.
+
+
+def load_exclusive(e, f):
+    """ldxr, ldaxr."""
+    address = base(e, "n")
+    aligned(e, address, 1 << f.Z)
+    value = e.load(address, 1 << f.Z).zext(64)
+    e.set("monitor", e.constant(1))
+    e.set("monitor_address", address)
+    e.set("monitor_value", value)
+    set_x(e, "t", value)
+
+
+def store_exclusive(e, f):
+    """stxr, stlxr: another address than the monitor's fails without an access."""
+    size = 1 << f.Z
+    address = base(e, "n")
+    e.leave_if(e.get("monitor").eq(0))
+    aligned(e, address, size)
+    new = x(e, "t", 8 * size)
+    same = e.get("monitor_address").eq(address)
+    status, other, end = (e.b.append_basic_block(n) for n in ("same", "other", "end"))
+    e.b.cbranch(same.raw, status, other)
+    e.b.position_at_end(other)
+    first_ring = e.ring
+    failed = e.b.block
+    e.b.branch(end)
+    e.b.position_at_end(status)
+    place = atomic_place(e, f)
+    old = e.load_at(place, size, kind=Kind.ATOMIC_LOAD)
+    unchanged = old.zext(64).eq(e.get("monitor_value"))
+    e.store_at(place, size, unchanged.select(new, old))
+    result = (~unchanged).zext(64)
+    last_ring, done = e.ring, e.b.block
+    e.b.branch(end)
+    e.b.position_at_end(end)
+    ring = e.b.phi(last_ring.type)
+    ring.add_incoming(first_ring, failed)
+    ring.add_incoming(last_ring, done)
+    e.ring = ring
+    answer = e.b.phi(I64)
+    answer.add_incoming(ir.Constant(I64, 1), failed)
+    answer.add_incoming(result.raw, done)
+    e.set("monitor_address", e.constant(-1))
+    set_x(e, "s", e.value(answer))
+
+
+def store_exclusive_exists(fields) -> bool:
+    """The status register is no other (constrained unpredictable)."""
+    s = fields["s"]
+    return s != fields["t"] and (s != fields["n"] or s == 31)
+
+
 # System registers.
 
 
@@ -351,6 +407,8 @@ ROWS = (
     Row("store_release", "ZZ 001000 1 0 0 11111 1 11111 nnnnn ttttt", "C6.2.330", store_release),
     Row("atomic_operation", "ZZ 111000 ar 1 sssss OOOO 00 nnnnn ttttt", "C6.2.141", atomic_operation, where=atomic_exists),
     Row("compare_swap", "ZZ 0010001 a 1 sssss r 11111 nnnnn ttttt", "C6.2.40", compare_swap),
+    Row("load_exclusive", "ZZ 001000 0 1 0 11111 r 11111 nnnnn ttttt", "C6.2.184", load_exclusive),
+    Row("store_exclusive", "ZZ 001000 0 0 0 sssss r 11111 nnnnn ttttt", "C6.2.372", store_exclusive, where=store_exclusive_exists),
     Row("barrier", "11010101000000110011 mmmm 10 p 11111", "C6.2.108", nothing, where=lambda v: v["p"] == 1 or v["m"] not in (0, 4)),
     Row("no_operation", "11010101000000110010 0000 000 11111", "C6.2.238", nothing),
     Row("read_thread_pointer", "110101010011 1011 1101 0000 010 ttttt", "C6.2.228", read_thread_pointer),

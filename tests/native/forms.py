@@ -38,7 +38,19 @@ def arm_addresses(instruction) -> dict[str, bool]:
     return found
 
 
-EXAMPLES = {"aarch64": word_example("aarch64")}
+def arm_example(row: Row, draw: random.Random) -> bytes | None:
+    """A store exclusive comes behind a load exclusive, mostly of the same address."""
+    code = word_example("aarch64")(row, draw)
+    if row.name != "store_exclusive" or code is None:
+        return code
+    word = int.from_bytes(code, "little")
+    base = word >> 5 & 31 if draw.randrange(4) else draw.randrange(31)
+    unused = next(r for r in range(31) if r not in (base, word & 31, word >> 5 & 31))
+    load = word & 3 << 30 | 0x085F7C00 | base << 5 | unused
+    return load.to_bytes(4, "little") + code
+
+
+EXAMPLES = {"aarch64": arm_example}
 ADDRESSES = {"aarch64": arm_addresses}
 KEPT = {"aarch64": {"pc", "fpcr", "tpidr_el0", "nzcv"}}
 FLAGS = {"aarch64": lambda draw: draw.getrandbits(4) << 28}

@@ -42,6 +42,15 @@ def registers(draw: random.Random, pair: Pair, instruction, near: int) -> dict[s
     return values
 
 
+def instructions(decode, code: bytes, pc: int) -> list:
+    """The instructions of an example; the last one is the one that is tested."""
+    found, at = [], 0
+    while at < len(code):
+        found.append(decode(code[at:], pc + at))
+        at += found[-1].length
+    return found
+
+
 @pytest.mark.parametrize(("name", "row"), ROWS, ids=[f"{n}-{row.name}" for n, row in ROWS])
 def test_row(pairs, name, row):
     pair = pairs[name]
@@ -53,16 +62,17 @@ def test_row(pairs, name, row):
     before = sum(engine.fallbacks.values())
     steps = 0
     decode = pair.isa.instructions.decode
-    engine.library.build(decode(code, 0) for code in examples)  # in one go: a module costs most
+    # Compiled in one go: a module costs most.
+    engine.library.build(part for code in examples for part in instructions(decode, code, 0))
     pair.fill_data(draw)
     for pc, code in zip(pair.place(examples), examples, strict=True):
-        instruction = decode(code, pc)
+        parts = instructions(decode, code, pc)
         near = nearness(draw)
         for _ in range(STEPS):
             steps += 1
             try:
-                pair.step(pc, registers(draw, pair, instruction, near))
+                pair.step(pc, registers(draw, pair, parts[-1], near), len(parts))
             except AssertionError as error:
-                pytest.fail(f"{row.name} {code.hex()} {instruction.fields}: {error}")
+                pytest.fail(f"{row.name} {code.hex()} {parts[-1].fields}: {error}")
     left = sum(engine.fallbacks.values()) - before
     assert left <= forms.MOST_LEFT * steps, f"{left} of {steps} were left to Unicorn"

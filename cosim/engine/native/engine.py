@@ -83,6 +83,7 @@ class NativeEngine:
         self._space = CodeSpace()
         self.library = Library(isa.name, self._table)
         self.translator = Translator(self._table, self.library, self._space)
+        self._exclusive = getattr(self._table, "exclusive", lambda words: None)
         self._make_state()
         self._run_words = np.zeros(RunWord.WORDS, dtype=np.uint64)
         self._run_words[RunWord.PENDING] = NONE
@@ -135,6 +136,9 @@ class NativeEngine:
         if self._native:
             self._table.pack(self._state_words)
             self._batch.write()
+            monitor = self._exclusive(self._state_words)
+            if monitor is not None:
+                self.reference.translator.set_monitor(*monitor)
             self._native = False
 
     # Running.

@@ -8,6 +8,7 @@ An ISA's module `instructions` has
   at the end of the page); None: no row, it falls back to Unicorn;
 - plan(instructions) -> instructions, optional: a second look at a whole block before it is
   translated: constants may be added (Instruction.with_constants), nothing may be left out;
+- exclusive(words) -> (address, value) | None, optional: the exclusive monitor if blocks changed it;
 - usable(words) -> bool: False: this thread runs on Unicorn (its floating-point control is unusual);
 - MEMORY_ROWS: rows whose field m is an offset, for the differential test;
 - unpack(words), pack(words): after registers came from Unicorn and before they go back (flags);
