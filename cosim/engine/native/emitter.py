@@ -51,7 +51,7 @@ from cosim.engine.native.state import (
 )
 from cosim.engine.stream import KIND_SHIFT, SIZE_SHIFT, Kind
 
-VERSION = 1  # of what stencils look like: part of the name of the library on disk
+VERSION = 2  # of what stencils look like: part of the name of the library on disk
 
 CONVENTION = "preserve_nonecc"
 I1, I8, I16, I32, I64, I128 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64, 128))
@@ -258,6 +258,7 @@ class Emitter:
         self.b = ir.IRBuilder(self.function.append_basic_block("entry"))
         self.state, self.ring, self.budget, self._spare, _ = self.function.args
         self.ended = False
+        self.records = 0  # most that the instruction writes
 
     # Values.
 
@@ -345,6 +346,7 @@ class Emitter:
 
     def record(self, place: Place, bytes_: int, kind: Kind, offset: int = 0) -> None:
         """Write one record: `bytes_` bytes at `offset` of the place."""
+        self.records += 1
         if self._careful:
             given = [self.b.ptrtoint(self.ring, I64), (place.virtual + offset).raw]
             given.append(self.constant(bytes_ | kind << 8).raw)

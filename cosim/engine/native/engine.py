@@ -49,6 +49,7 @@ from cosim.units import PAGE_BYTES, PAGE_SHIFT
 ALIGNMENT = 64
 TAIL_INSTRUCTIONS = 64  # executed by Unicorn when a limit is too near for a whole block
 PAGES_WORD = CODE_PAGES_AT // 8
+NEAR_RECORDS = 8  # a block with two references, priced at the worst
 TOUCHED = 64  # code frames one stretch of Unicorn may store to before everything is forgotten
 HOST_FLOATING_DEFAULT = 0x1F80  # MXCSR: all exceptions masked, round to nearest, no flag set
 
@@ -157,6 +158,9 @@ class NativeEngine:
             words[Control.INSTRUCTION_LIMIT] = instruction_limit
             words[Control.RECORD_LIMIT] = record_limit
             words[Control.CYCLE_LIMIT] = max(cycle_limit, 0)
+            if self._near(cycle_limit):
+                self._to_unicorn()
+                return self._unicorn(instruction_limit, limits)
             self._to_native()
             if not self._table.usable(self._state_words):
                 self._to_unicorn()
@@ -172,6 +176,19 @@ class NativeEngine:
                 return stop
             if until == instruction_limit or words[Control.COUNT] < until:
                 return stop
+
+    def _near(self, cycle_limit: int) -> bool:
+        """The cycle limit is so near that the next block with a reference would not be allowed.
+
+        Contended turns are such: a quantum of 2 us is three references at the worst price.
+        """
+        words = self.words
+        if not words[Control.INLINE] or cycle_limit >= UNLIMITED:
+            return False
+        instructions = words[Control.COUNT] + words[Control.KERNEL_COUNT]
+        busy = instructions * words[Control.IPC_DENOMINATOR] // words[Control.IPC_NUMERATOR]
+        margin = NEAR_RECORDS * int(self._run_words[RunWord.WORST])
+        return busy + words[Control.CYCLES] + margin >= cycle_limit
 
     def _is_code(self, pc: int) -> bool:
         """True when `pc` can be fetched; if not, Unicorn reports the fault even at the limit."""

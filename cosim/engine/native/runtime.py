@@ -294,7 +294,9 @@ def affordable(p, run, count, records):
         worst = instructions * p[IPC_DENOMINATOR] // p[IPC_NUMERATOR] + p[CYCLES] + ONE
         if worst + records * run[R_WORST] >= p[CYCLE_LIMIT]:
             return S64(0)
-        left = min(left, max(count, ONE))
+        # At the worst price of every instruction; else only this one block.
+        price = RECORDS_EACH * run[R_WORST] + p[IPC_DENOMINATOR] // p[IPC_NUMERATOR] + ONE
+        left = min(left, max((p[CYCLE_LIMIT] - worst) // price, count, ONE))
     return S64(min(left, U(STRETCH)))
 
 

@@ -54,12 +54,14 @@ class Stencil(NamedTuple):
     """Code with holes.
 
     constants: bytes the symbol "constants" stands for, or none.  falls: *next* must follow its end.
+    records: most that it writes.
     """
 
     code: bytes
     patches: tuple[Patch, ...]
     constants: bytes
     falls: bool
+    records: int = 0
 
 
 @cache
@@ -215,16 +217,19 @@ class Library:
             return
         since = time.perf_counter()
         module = ir.Module(name="stencils")
+        records = []
         for number, instruction in enumerate(missing.values()):
             e = emitter.Emitter(
                 module, f"stencil{number}", self._slots, careful=instruction.careful
             )
             instruction.row.semantics(e, instruction.constant_fields())
             e.finish()
+            records.append(e.records)
         made = parse_object(compile_module(module))
         rows = []
         for number, key in enumerate(missing):
-            stencil = self._known[key] = made[f"stencil{number}"]
+            stencil = made[f"stencil{number}"]._replace(records=records[number])
+            self._known[key] = stencil
             data = (key, stencil.code, [tuple(p) for p in stencil.patches], *stencil[2:])
             rows.append((repr(key), pickle.dumps(data)))
         connection = self._connect()

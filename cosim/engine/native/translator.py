@@ -282,12 +282,12 @@ class _Block(_Maker):
         self._delta = physical - pc
         self._line = self._line_of(pc)
         first_line = self._line
-        records = 1
+        records = 0
         if instructions:
             self._entries(pc)
         for place, instruction in enumerate(instructions):
             self._instruction(place, instruction)
-            records += RECORDS_PER_INSTRUCTION
+            records += 2 + translator.stencil(instruction).records  # FETCH, and a split
         last = instructions[-1] if instructions else None
         after = last.pc + last.length if last else pc
         if unknown:
