@@ -79,7 +79,7 @@ def extended(e, field: str, option: int, bits: int):
 def add_sub_extended(e, f):
     """add, sub, adds, subs (extended register); A: shift."""
     bits = width(f)
-    add_sub(e, f, base(e, "n", bits), extended(e, "m", f.X, bits) << f.A, set_base)
+    add_sub(e, f, base(e, "n", bits), extended(e, "m", f.E, bits) << f.A, set_base)
 
 
 def add_carry(e, f):
@@ -382,7 +382,7 @@ ROWS = (
     Row("logical_shifted", "S OO 01010 TT V mmmmm aaaaaa nnnnn ddddd", "C6.2.13", logical_shifted, where=short_shift),
     Row("add_sub_register", "S O F 01011 00 0 mmmmm 000000 nnnnn ddddd", "C6.2.5", add_sub_register),
     Row("add_sub_shifted", "S O F 01011 TT 0 mmmmm aaaaaa nnnnn ddddd", "C6.2.5", add_sub_shifted, where=lambda v: v["T"] < 3 and short_shift(v)),
-    Row("add_sub_extended", "S O F 01011 00 1 mmmmm XXX AAA nnnnn ddddd", "C6.2.3", add_sub_extended, where=lambda v: v["A"] < 5),
+    Row("add_sub_extended", "S O F 01011 00 1 mmmmm EEE AAA nnnnn ddddd", "C6.2.3", add_sub_extended, where=lambda v: v["A"] < 5),
     Row("add_carry", "S O F 11010000 mmmmm 000000 nnnnn ddddd", "C6.2.1", add_carry),
     Row("conditional_compare_register", "S O 1 11010010 mmmmm CCCC 00 nnnnn 0 FFFF", "C6.2.42", conditional_compare_register),
     Row("conditional_compare_immediate", "S O 1 11010010 mmmmm CCCC 10 nnnnn 0 FFFF", "C6.2.41", conditional_compare_immediate),

@@ -32,7 +32,10 @@ HOLES: dict[str, Callable[[Instruction, str], int]] = {
     "write": lambda i, f: WRITE[i.fields[f]],
     "base": lambda i, f: BASE[i.fields[f]],
     "vector": lambda i, f: VECTOR[i.fields[f]],
-    **{f"vector{k}": lambda i, f, k=k: VECTOR[(i.fields[f] + k) % 32] for k in range(4)},
+    "vector0": lambda i, f: VECTOR[i.fields[f]],
+    "vector1": lambda i, f: VECTOR[(i.fields[f] + 1) % 32],
+    "vector2": lambda i, f: VECTOR[(i.fields[f] + 2) % 32],
+    "vector3": lambda i, f: VECTOR[(i.fields[f] + 3) % 32],
     "unsigned": lambda i, f: i.fields[f],
 }
 

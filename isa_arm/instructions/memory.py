@@ -118,11 +118,11 @@ def unscaled(to):
 
 
 def register_offset(to):
-    """ldr, str, ... (register); X: how m is extended, H: scaled."""
+    """ldr, str, ... (register); E: how m is extended, H: scaled."""
 
     def semantics(e, f):
-        offset = x(e, "m", 32 if f.X & 1 == 0 else 64)
-        offset = offset.sext(64) if f.X & 4 else offset.zext(64)
+        offset = x(e, "m", 32 if f.E & 1 == 0 else 64)
+        offset = offset.sext(64) if f.E & 4 else offset.zext(64)
         shift = f.Z if to is access else f.Z | f.O >> 1 << 2
         to(e, f, base(e, "n") + (offset << (shift if f.H else 0)))
 
@@ -131,7 +131,7 @@ def register_offset(to):
 
 def extends_word(fields) -> bool:
     """Options of the offset register."""
-    return fields["X"] & 2 != 0
+    return fields["E"] & 2 != 0
 
 
 def load_literal(e, f):
@@ -391,10 +391,10 @@ ROWS = (
     Row("prefetch_unsigned", "11 111001 10 iiiiiiiiiiii nnnnn ttttt", "C6.2.240", nothing),
     Row("load_store_unsigned", "ZZ 111001 OO iiiiiiiiiiii nnnnn ttttt", "C6.2.166", unsigned_offset(access), where=not_prefetch),
     Row("load_store_unscaled", "ZZ 111000 OO 0 iiiiiiiii WW nnnnn ttttt", "C6.2.202", unscaled(access), where=lambda v: not_prefetch(v) and (v["W"] == 0 or v["W"] != 2 and moves_another(v))),
-    Row("load_store_register", "ZZ 111000 OO 1 mmmmm XXX H 10 nnnnn ttttt", "C6.2.168", register_offset(access), where=lambda v: not_prefetch(v) and extends_word(v)),
+    Row("load_store_register", "ZZ 111000 OO 1 mmmmm EEE H 10 nnnnn ttttt", "C6.2.168", register_offset(access), where=lambda v: not_prefetch(v) and extends_word(v)),
     Row("load_store_vector_unsigned", "ZZ 111101 OO iiiiiiiiiiii nnnnn ttttt", "C7.2.192", unsigned_offset(access_vector), where=vector_exists),
     Row("load_store_vector_unscaled", "ZZ 111100 OO 0 iiiiiiiii WW nnnnn ttttt", "C7.2.195", unscaled(access_vector), where=lambda v: vector_exists(v) and v["W"] != 2),
-    Row("load_store_vector_register", "ZZ 111100 OO 1 mmmmm XXX H 10 nnnnn ttttt", "C7.2.194", register_offset(access_vector), where=lambda v: vector_exists(v) and extends_word(v)),
+    Row("load_store_vector_register", "ZZ 111100 OO 1 mmmmm EEE H 10 nnnnn ttttt", "C7.2.194", register_offset(access_vector), where=lambda v: vector_exists(v) and extends_word(v)),
     Row("load_literal", "OO 011000 iiiiiiiiiiiiiiiiiii ttttt", "C6.2.167", load_literal, where=lambda v: v["O"] < 3),
     Row("load_literal_vector", "OO 011100 iiiiiiiiiiiiiiiiiii ttttt", "C7.2.193", load_literal_vector, where=lambda v: v["O"] < 3),
     Row("pair", "OO 10100 WW L iiiiiii uuuuu nnnnn ttttt", "C6.2.164", pair, where=pair_exists),

@@ -38,7 +38,7 @@ def splat(shape: ir.Type, number: int) -> ir.Constant:
     return ir.Constant(shape, [number] * shape.count)
 
 
-def shuffle(e, a, b, order) -> object:
+def shuffle(e, a, b, order):
     """Lanes of a, then of b, in this order."""
     mask = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), list(order))
     return e.value(e.b.shuffle_vector(a.raw, b.raw, mask))
@@ -413,7 +413,7 @@ def permute(e, f):
     count, second = shape.count, f.O >> 2
     kind = f.O & 3
     if kind == 1:
-        order = range(second, 2 * count, 2)
+        order = list(range(second, 2 * count, 2))
     elif kind == 2:
         order = [i - i % 2 + second + count * (i % 2) for i in range(count)]
     else:
