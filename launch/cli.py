@@ -43,6 +43,7 @@ def run(
     system: options.System = "vanilla",
     memory: options.Memory = None,
     preset: options.Preset = None,
+    engine: options.Engine = None,
     setting: options.Set = None,
     ideal_kernel: options.IdealKernel = False,
     machine: options.Machine = None,
@@ -59,8 +60,11 @@ def run(
 
     jobs = [options.job(program, on, arguments or [], options.stdin_bytes(stdin))]
     jobs += [options.parse_beside(text) for text in beside or []]
+    settings = options.parse_settings(setting)
+    if engine is not None:
+        settings["engine"] = engine
     described = Machine(
-        machine=machine, memory=memory, preset=preset, settings=options.parse_settings(setting),
+        machine=machine, memory=memory, preset=preset, settings=settings,
         os=system, ideal_kernel=ideal_kernel, root=root, out=out, seed=seed, limit=limit,
         progress=not quiet,
     )  # fmt: skip
