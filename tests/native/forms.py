@@ -7,7 +7,7 @@ import random
 from cosim import isa as isas
 from cosim.engine.native.table import Row
 
-MOST_LEFT = 0.75  # faults, alignment and NaN corners fall back: many of the operands drawn are such
+MOST_LEFT = 0.9  # faults, alignment and NaN corners fall back: many of the operands drawn are such
 
 
 def word_example(isa: str):
