@@ -9,11 +9,10 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
-from cosim.engine import pacing
+from cosim.engine import choice, pacing
 from cosim.engine.control import Control
 from cosim.engine.interface import UNLIMITED, Reason, Stop
 from cosim.engine.stream import CoreStream, Word
-from cosim.engine.unicorn_engine import UnicornEngine
 from cosim.engine.writer import StreamWriter
 from cosim.isa import Isa
 from cosim.units import cycles_of_instructions, ps_of_cycles
@@ -38,7 +37,7 @@ class Core:
     index: number in the machine.  name: for messages, for example "x86.core0".
     node_configuration: frequency_hz and, if known, worst_reference_cycles are used, and `inline`:
     True where the memory system cannot see the ring, so that every reference is priced here.
-    settings: flat and resolved; kernel.levels and time.ipc are used.
+    settings: flat and resolved; engine, kernel.levels and time.ipc are used.
     segments: physical and stream, each with `.array` (u8).
     port: (function address, argument address, anything to keep alive) of the memory port.
     """
@@ -67,7 +66,8 @@ class Core:
             UNLIMITED if node_configuration.get("inline") else INLINE_INSTRUCTIONS
         )
         self._keep_alive = (segments, port)
-        self.engine = UnicornEngine(
+        self.engine = choice.make(
+            str(settings.get("engine", "unicorn")),
             isa,
             segments["physical"].array,
             self.stream,
@@ -76,6 +76,7 @@ class Core:
             port=(int(port[0]), int(port[1])),
             ipc=self._ipc,
             frequency_hz=self.frequency_hz,
+            worst_reference_cycles=self._worst_reference_cycles,
         )
         self.writer = StreamWriter(self.engine.control, self.stream)
         self._words = self.engine.words

@@ -86,6 +86,12 @@ class Isa:
         return self._module("processors")
 
     @property
+    def instructions(self) -> ModuleType | None:
+        """Rows of the native engine (cosim.engine.native.table); None: Unicorn only."""
+        name = f"{self.package}.instructions"
+        return importlib.import_module(name) if importlib.util.find_spec(name) else None
+
+    @property
     def linker(self) -> ModuleType:
         """How guests are compiled and linked."""
         return self._module("linker")

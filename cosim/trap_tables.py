@@ -77,3 +77,11 @@ class UserEntry:
     registers: Mapping[str, int | None]
     model_registers: Mapping[int, int]
     hidden_words: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = ()
+
+
+@dataclass(frozen=True)
+class MonitorProbe:
+    """A load exclusive of 8 bytes, to find the translator's monitor."""
+
+    code: bytes
+    address_register: str

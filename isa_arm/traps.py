@@ -12,6 +12,7 @@ from cosim.trap_tables import (
     ClockRead,
     DeniedForm,
     DeniedInstruction,
+    MonitorProbe,
     UserEntry,
 )
 
@@ -91,3 +92,6 @@ USER_ENTRY = UserEntry(
 )
 LATCH_PROBE = b""  # the translator remembers no exception on this ISA
 LATCH_VALUE = 0
+
+# ldxr x2, [x0].
+MONITOR_PROBE = MonitorProbe((0xC85F7C02).to_bytes(4, "little"), "x0")

@@ -45,6 +45,7 @@ def run(
     system: options.System = "vanilla",
     memory: options.Memory = None,
     preset: options.Preset = None,
+    engine: options.Engine = None,
     setting: options.Set = None,
     ideal_kernel: options.IdealKernel = False,
     machine: options.Machine = None,
@@ -65,6 +66,9 @@ def run(
     from launch.machine import Machine
     from launch.scenario_file import is_scenario
 
+    settings = options.parse_settings(setting)
+    if engine is not None:
+        settings["engine"] = engine
     if program is not None and is_scenario(program):
         declared = {
             "arguments": arguments, "--on": on, "--with": beside, "--os": system != "vanilla",
@@ -73,9 +77,7 @@ def run(
             "--limit": limit, "--repeat": repeat, "--isa": isa,
         }  # fmt: skip
         shown = {"quiet": quiet, "as_json": as_json}
-        return commands.run_scenario(
-            program, options.parse_settings(setting), declared, out=out, **shown
-        )
+        return commands.run_scenario(program, settings, declared, out=out, **shown)
     console = commands.guest_output(as_json=as_json)
     if (program is None) == (repeat is None):
         raise InputError("run: name a program, or a run folder with --repeat; one of the two")
@@ -86,9 +88,9 @@ def run(
         jobs = [options.job(str(program), on, arguments or [], options.stdin_bytes(stdin))]
         jobs += [options.parse_beside(text) for text in beside or []]
         described = Machine(
-            machine=machine, memory=memory, preset=preset,
-            settings=options.parse_settings(setting), os=system, ideal_kernel=ideal_kernel,
-            root=root, out=out, seed=seed, limit=limit, isas=isa or (), progress=not quiet,
+            machine=machine, memory=memory, preset=preset, settings=settings,
+            os=system, ideal_kernel=ideal_kernel, root=root, out=out, seed=seed, limit=limit,
+            isas=isa or (), progress=not quiet,
         )  # fmt: skip
         with described:
             done = described.run_together(jobs, console=console, command=sys.argv)

@@ -28,6 +28,9 @@ Memory = Annotated[str | None, typer.Option("--memory", help="separated, shared 
 Preset = Annotated[
     str | None, typer.Option("--preset", help="costs and clocks: paper, paper-small or artifact")
 ]
+Engine = Annotated[
+    str | None, typer.Option("--engine", help="what executes guest code: unicorn or native")
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="any setting; repeatable; see `config`"),

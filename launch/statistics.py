@@ -93,6 +93,12 @@ TABLE = (
     Row("host.<node>.pager.pages_committed", "page", "that it had changed in a turn"),
     Row("host.<node>.pager.forgotten", "", "times that all its pages were dropped, because they were too many"),
     Row("host.<node>.pager.*_us", "us", "host time of fetching, refreshing, committing"),
+    Row("host.<node>.core<i>.native.blocks_entered", "", "stretches of translated blocks"),
+    Row("host.<node>.core<i>.native.instructions_translated", "instruction", "guest instructions made into blocks"),
+    Row("host.<node>.core<i>.native.stencils_built", "", "instruction forms that LLVM compiled in this run"),
+    Row("host.<node>.core<i>.native.stencils_us", "us", "host time that took"),
+    Row("host.<node>.core<i>.native.unicorn_instructions", "instruction", "executed by Unicorn: fallbacks and ends of slices"),
+    Row("host.<node>.core<i>.native.fallback.<form>", "", "times this form was left to Unicorn"),
     Row("host.mips", "instruction/us", "simulated user and kernel instructions per host microsecond"),
 )
 # fmt: on

@@ -168,6 +168,11 @@ class UnicornEngine:
         for row in self.isa.registers.REGISTERS:
             self.write(row.name, row.initial)
 
+    @property
+    def translator(self) -> Translator:
+        """The Unicorn instance, for an engine that shares its work with this one."""
+        return self._translator
+
     # Running.
 
     def run(

@@ -17,6 +17,7 @@ What Unicorn 2.1.4 gets wrong for us is put right here, each with a test in test
 """
 
 import ctypes
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -27,7 +28,7 @@ from unicorn.unicorn_py3.unicorn import UcContext, uclib
 
 from cosim.errors import MachineError
 from cosim.isa import Isa
-from cosim.trap_tables import UserEntry
+from cosim.trap_tables import MonitorProbe, UserEntry
 from cosim.units import PAGE_BYTES
 
 CONSTANTS = (x86_const, arm64_const, riscv_const, unicorn_const)
@@ -35,6 +36,7 @@ NOWHERE = (1 << 64) - 1
 ENTRY_PAGE = 0x1000  # where the code that enters user mode is put, before memory is mapped
 PROBE_ADDRESSES = (0x5AA5_1234_5678_9ABC, 0x2DD2_8765_4321_0FF0)  # no table maps them
 STRUCTURE_BYTES = 0x1000  # of the instance's structure that are searched for them
+MONITOR_AT, MONITOR_VALUE = 0x800, 0x1357_9BDF_0246_8ACE  # of the probe, in the entry page
 NOT_DELIVERING = -1  # value of the exception latch at rest
 
 EMU_STOP_ADDRESS = ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p).value or 0
@@ -75,6 +77,7 @@ class Translator:
         self._uc.ctl_set_tlb_mode(unicorn_const.UC_TLB_VIRTUAL)  # type: ignore[attr-defined]
         self._scratch = self.new_context()
         self._latch_offset = 0
+        self._monitor = 0
         self._enter_user_mode(isa.traps.USER_ENTRY)
         self._fault_offset = 0
         self._unused_flag = ctypes.c_uint64()
@@ -101,6 +104,8 @@ class Translator:
             self._exchange(words, others)
         if self.isa.traps.LATCH_PROBE:
             self._find_latch(after)
+        if getattr(self.isa.traps, "MONITOR_PROBE", None):
+            self._find_monitor(self.isa.traps.MONITOR_PROBE)
         self._uc.mem_unmap(ENTRY_PAGE, PAGE_BYTES)
 
     def _exchange(self, words: tuple[int, ...], others: tuple[int, ...]) -> None:
@@ -135,6 +140,37 @@ class Translator:
                 f"{self.isa.name}: exception latch found at {len(places)} places, need 1"
             )
         self._latch_offset = int(places[0]) * 4
+
+    def _find_monitor(self, probe: MonitorProbe) -> None:
+        """Run a load exclusive; see where its address and, behind it, its value are now."""
+        before, after = self.new_context(), self.new_context()
+        self.save_into(before)
+        self._uc.mem_write(ENTRY_PAGE, probe.code)
+        at = ENTRY_PAGE + MONITOR_AT
+        self._uc.mem_write(at, MONITOR_VALUE.to_bytes(8, "little"))
+        self.write(probe.address_register, at)
+        self._uc.ctl_exits_enabled(False)
+        self._uc.emu_start(ENTRY_PAGE, ENTRY_PAGE + len(probe.code))
+        self._uc.ctl_exits_enabled(True)
+        self.save_into(after)
+        quiet, loud = (np.frombuffer(bytes(c), dtype=np.uint64) for c in (before, after))
+        addresses = np.nonzero((quiet == np.uint64(NOWHERE)) & (loud == np.uint64(at)))[0]
+        self.restore_from(before)
+        places = [place for place in addresses if loud[place + 1] == np.uint64(MONITOR_VALUE)]
+        if len(places) != 1:
+            raise MachineError(
+                f"{self.isa.name}: exclusive monitor found at {len(places)} places, need 1"
+            )
+        self._monitor = 8 * int(places[0])
+
+    def set_monitor(self, address: int, value: int) -> None:
+        """Set the exclusive monitor: what a load exclusive of `value` at `address` leaves behind;
+        address all ones: open.
+        """
+        self.save_into(self._scratch)
+        place = (ctypes.c_uint64 * 2).from_address(self._scratch.context.value + self._monitor)
+        place[0], place[1] = address, value
+        self.restore_from(self._scratch)
 
     def _structure(self) -> np.ndarray:
         """Bytes of the instance's structure."""
@@ -238,6 +274,15 @@ class Translator:
         buffer[1] = value >> 64
         uclib.uc_reg_write(self._handle, number, buffer)
 
+    @property
+    def handle(self) -> Any:
+        """The instance, as Unicorn's C functions take it."""
+        return self._handle
+
+    def number(self, register: str) -> int:
+        """Unicorn's number of a register."""
+        return self._registers[register][0]
+
     def new_context(self) -> UcContext:
         """Room for one architectural state."""
         return UcContext(self._handle, self._uc._arch, self._uc._mode)
@@ -249,3 +294,22 @@ class Translator:
     def restore_from(self, context: UcContext) -> None:
         """Set the architectural state; `context` may come from another instance of the same ISA."""
         uclib.uc_context_restore(self._handle, context.context)
+
+
+class RegisterBatch:
+    """Some registers of an instance, copied to and from host memory in one call (0.8 us for 66)."""
+
+    def __init__(self, translator: Translator, places: Sequence[tuple[str, int]]) -> None:
+        """places: (register name, host address of room for it, 8 or 16 bytes)."""
+        count = len(places)
+        numbers = (ctypes.c_int * count)(*(translator.number(name) for name, _ in places))
+        values = (ctypes.c_void_p * count)(*(address for _, address in places))
+        self._arguments = (translator.handle, numbers, values, count)
+
+    def read(self) -> None:
+        """From the instance to memory."""
+        uclib.uc_reg_read_batch(*self._arguments)
+
+    def write(self) -> None:
+        """From memory to the instance."""
+        uclib.uc_reg_write_batch(*self._arguments)

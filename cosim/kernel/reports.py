@@ -34,6 +34,8 @@ def statistics(kernel) -> dict[str, int]:
         found[f"{prefix}.instructions_kernel"] = core.instructions_kernel
         found[f"{prefix}.cycles"] = core.settle()
         found[f"{prefix}.idle_cycles"] = core.idle_cycles
+        host: dict[str, int] = getattr(core.engine, "host_statistics", dict)()
+        found |= {f"host.{prefix}.{key}": value for key, value in host.items()}
     return found
 
 

@@ -7,9 +7,9 @@ import numpy as np
 from elftools.elf.elffile import ELFFile
 
 from cosim import isa as isas
+from cosim.engine import choice
 from cosim.engine.interface import UNLIMITED, Reason, Stop
 from cosim.engine.stream import CORE_STREAM_BYTES, CoreStream
-from cosim.engine.unicorn_engine import UnicornEngine
 from cosim.engine.writer import StreamWriter
 from cosim.paging import EntryKind, Protection
 from cosim.units import PAGE_BYTES, MiB, align_down, align_up
@@ -20,6 +20,7 @@ CODE = Protection.READ | Protection.EXECUTE
 ALL = READ_WRITE | Protection.EXECUTE
 STACK_TOP = 0x7FFF_FFFF_F000
 STACK_BYTES = 1 * MiB
+ENGINE = "unicorn"  # of machines that do not say; see conftest
 TABLES_AT = 1 * MiB  # first frame that is handed out
 
 
@@ -36,8 +37,15 @@ class Bare:
         self.physical = np.frombuffer(mmap.mmap(-1, memory_bytes), dtype=np.uint8)
         self.stream = CoreStream(np.zeros(CORE_STREAM_BYTES, dtype=np.uint8), 0)
         self.memory = FakeMemory(self.stream, options.pop("cost_cycles", 1))
-        self.engine = UnicornEngine(
-            self.isa, self.physical, self.stream, levels=levels, port=self.memory.port, **options
+        self.engine = choice.make(
+            options.pop("engine", ENGINE),
+            self.isa,
+            self.physical,
+            self.stream,
+            levels=levels,
+            port=self.memory.port,
+            worst_reference_cycles=20_000,
+            **options,
         )
         self.writer = StreamWriter(self.engine.control, self.stream)
         self.next_frame = TABLES_AT

@@ -23,6 +23,7 @@ class Slot(IntEnum):
     RING = 17
     COST = 18
     END = 19  # the thread stops when this is 1
+    HASH = 20  # of all records in their order
     WORDS = 24
 
 
@@ -32,9 +33,10 @@ MASK = U(RING_RECORDS - 1)
 ONE, THREE, EIGHT = U(1), U(3), U(8)
 NOBODY = U(Alongside.NOBODY)
 SHIFT = U(KIND_SHIFT)
-HEADER_AT, RING_AT, COST_AT, END_AT = (
-    U(s * 8) for s in (Slot.HEADER, Slot.RING, Slot.COST, Slot.END)
+HEADER_AT, RING_AT, COST_AT, END_AT, HASH_AT = (
+    U(s * 8) for s in (Slot.HEADER, Slot.RING, Slot.COST, Slot.END, Slot.HASH)
 )
+MULTIPLIER = U(0x9E3779B97F4A7C15)
 
 
 @kernel
@@ -48,12 +50,15 @@ def consume(state, head):
     cycles = load_word(header + CYCLES_AT)
     if tail >= head:
         return cycles  # in inline mode HEAD stands still and TAIL belongs to the port
+    total = load_word(state + HASH_AT)
     while tail < head:
         record = load_word(ring + ((tail & MASK) << THREE))
         place = state + ((record >> SHIFT) << THREE)
         store_word(place, load_word(place) + ONE)
         cycles += load_word(state + COST_AT)
+        total = (total ^ record) * MULTIPLIER
         tail += ONE
+    store_word(state + HASH_AT, total)
     store_word(header + CYCLES_AT, cycles)
     store_release(header + TAIL_AT, tail)
     return cycles
@@ -87,6 +92,11 @@ class FakeMemory:
 
     def count(self, kind: Kind) -> int:
         return int(self.state[kind])
+
+    @property
+    def stream_hash(self) -> int:
+        """Of all records consumed, in their order."""
+        return int(self.state[Slot.HASH])
 
     @property
     def data_references(self) -> int:

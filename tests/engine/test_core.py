@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import cosim.core
+import tests.engine.bare
 from cosim import isa as isas
 from cosim.core import Core
 from cosim.engine import pacing
@@ -54,7 +55,7 @@ def make(name: str = "triad.aarch64", ipc: str = "1", **node) -> tuple[Core, Fak
         0,
         "test.core0",
         {"frequency_hz": 2_000_000_000, **node},
-        {"kernel.levels": 4, "time.ipc": ipc},
+        {"kernel.levels": 4, "time.ipc": ipc, "engine": tests.engine.bare.ENGINE},
         isas.find(name.partition(".")[2]),
         {"physical": Segment(bare.physical), "stream": Segment(stream)},
         (*memory.port, memory),

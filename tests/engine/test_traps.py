@@ -10,6 +10,7 @@ from functools import cache
 
 import pytest
 
+import tests.engine.bare
 from cosim.engine.interface import Reason
 from cosim.engine.stream import Kind
 from cosim.units import MiB
@@ -147,7 +148,7 @@ def code(isa: str) -> dict[str, bytes]:
 
 
 @cache
-def machine(isa: str) -> Bare:
+def machine(isa: str, engine: str) -> Bare:
     """One machine for all cases; each case gets its own page."""
     bare = Bare(isa, memory_bytes=16 * MiB, frequency_hz=123_000)
     bare.writer.inline = True
@@ -155,7 +156,7 @@ def machine(isa: str) -> Bare:
 
 
 def prepare(isa: str, name: str) -> Bare:
-    bare = machine(isa)
+    bare = machine(isa, tests.engine.bare.ENGINE)
     bare.program(code(isa)[name] + bytes(16), CODE_AT)
     bare.engine.flush_tlb()
     return bare

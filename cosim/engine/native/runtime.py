@@ -1,0 +1,416 @@
+"""The compiled part between blocks: find the next one, run, account for what it did.
+
+A stretch of blocks writes its records to a buffer of its own; between stretches they are copied to
+the ring and priced or published, exactly as Unicorn's hooks do at instruction boundaries: in
+between nobody can see a difference.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+from numba import cfunc, types
+
+from cosim.compiled import call_pointer4, kernel, load_word, store_byte, store_release, store_word
+from cosim.engine.control import Control, Halt
+from cosim.engine.hooks import (
+    CORE,
+    COUNT,
+    CYCLE_LIMIT,
+    CYCLES,
+    FOREVER,
+    HEADER,
+    INLINE,
+    INSTRUCTION_LIMIT,
+    IPC_DENOMINATOR,
+    IPC_NUMERATOR,
+    KERNEL_COUNT,
+    PORT,
+    PORT_ARGUMENT,
+    PRICED,
+    PUBLISHED,
+    RECORD_LIMIT,
+    RING,
+    STOP,
+    WRITE,
+    wait_for_room,
+)
+from cosim.engine.interface import Access
+from cosim.engine.native.code_space import NO_BLOCK, BlockWord, table_slot
+from cosim.engine.native.state import (
+    CODE_PAGES_AT,
+    JUMP_CACHE_AT,
+    JUMP_CACHE_SLOTS,
+    NO_PAGE,
+    TLB_AT,
+    TLB_ENTRY_BYTES,
+    TLB_SLOTS,
+    Fill,
+    LineKind,
+    SiteKind,
+    SiteWord,
+    StateWord,
+    TlbWord,
+)
+from cosim.engine.native.translator import RECORDS_PER_INSTRUCTION
+from cosim.engine.stream import KIND_SHIFT, RING_RECORDS, SIZE_SHIFT, Kind, Word
+from cosim.engine.walk import MAPPED, walk
+from cosim.paging import Protection
+
+STRETCH_INSTRUCTIONS = 2048  # between two looks at the limits: 2 us of guest, 20 ns of looking
+BUFFER_RECORDS = STRETCH_INSTRUCTIONS * RECORDS_PER_INSTRUCTION
+COPY_RECORDS = 1024  # less than RING_SLACK
+
+
+class Outcome(IntEnum):
+    """Why `run_blocks` came back."""
+
+    LIMIT = 0  # too near a limit for a whole block
+    MISSING = 1  # no block at this address
+    UNCHECKED = 2  # its page must be compared first
+    FALLBACK = 3  # the instruction at this address is Unicorn's
+    SHUTDOWN = 4  # the machine is going down
+
+
+class RunWord(IntEnum):
+    """Words through which `run_blocks` and Python talk."""
+
+    PC = 0  # where to go on
+    PENDING = 1  # the exit that is to be linked with PC, or -1
+    SPACE = 2  # number of the address space
+    ENTER = 3  # host address of the piece that enters a block
+    BUFFER = 4  # host address of the record buffer
+    SITE = 5  # of a FALLBACK
+    WORST = 6  # cycles one record may cost at most
+    BLOCKS_ENTERED = 7
+    WORDS = 8
+
+
+U, S64 = np.uint64, np.int64
+ZERO, ONE, EIGHT, SIXTEEN = U(0), U(1), U(8), U(16)
+PAGE_SHIFT, PAGE_MASK = U(12), U(0xFFFF_FFFF_FFFF_F000)
+RING_MASK = U(RING_RECORDS - 1)
+COPY = U(COPY_RECORDS)
+HEAD_AT = U(Word.HEAD * 8)
+STRETCH = S64(STRETCH_INSTRUCTIONS)
+RECORDS_EACH = U(RECORDS_PER_INSTRUCTION)
+NEVER = U(0xFFFF_FFFF_FFFF_FFFF)
+HALT_SHUTDOWN = U(Halt.SHUTDOWN)
+WRITE_ACCESS = U(Access.WRITE)
+READ_RIGHT, WRITE_RIGHT = U(Protection.READ), U(Protection.WRITE)
+NOTHING = U(NO_PAGE)
+
+S_RING, S_BUDGET, S_SITE = int(StateWord.RING), int(StateWord.BUDGET), int(StateWord.SITE)
+S_LINE, S_PREVIOUS = int(StateWord.LINE), int(StateWord.PREVIOUS_LINE)
+S_MARK, S_ARGUMENT = int(StateWord.MARK), int(StateWord.ARGUMENT)
+CONTROL_AT, CODE_FRAMES_AT = U(StateWord.CONTROL * 8), U(StateWord.CODE_FRAMES * 8)
+TLB_WORD = TLB_AT // 8
+TLB_WORDS = TLB_SLOTS * TLB_ENTRY_BYTES // 8
+TLB_START, SLOT_MASK = U(TLB_AT), U(TLB_SLOTS - 1)
+TLB_ENTRY = U(TLB_ENTRY_BYTES)
+BOUNCE_AT = U(StateWord.BOUNCE * 8)
+CROSSING = U(Fill.CROSSING)
+SIZE_AT, PAGE_BYTES = U(SIZE_SHIFT), U(4096)
+LOAD_REST, STORE_REST = U(Kind.LOAD_REST), U(Kind.STORE_REST)
+WRITE_TAG_AT, DELTA_AT, HOST_AT = (
+    U(word * 8) for word in (TlbWord.WRITE_TAG, TlbWord.DELTA, TlbWord.HOST)
+)
+JUMP_WORD, JUMP_WORDS = JUMP_CACHE_AT // 8, JUMP_CACHE_SLOTS * 2
+JUMP_MASK = U(JUMP_CACHE_SLOTS - 1)
+TWO, TWELVE = U(2), U(12)
+OTHER_SLOT = U(4)
+PAGES_WORD = CODE_PAGES_AT // 8
+
+R_PC, R_PENDING, R_SPACE, R_ENTER, R_BUFFER, R_SITE, R_WORST, R_ENTERED = (
+    int(word) for word in list(RunWord)[:8]
+)
+(B_CHECKED, B_PLAIN, B_PAGE_CHECKED, B_LINE, B_PAGE, B_COUNT, B_RECORDS) = (
+    int(word) for word in list(BlockWord)[:7]
+)
+(T_KIND, T_PC, T_UNDONE, T_RETRY, T_LINE_KIND, T_LINE, T_PAGE, T_FORM) = (
+    int(word) for word in list(SiteWord)[:8]
+)
+K_INSTRUCTION, K_LINK, K_BUDGET, K_INDIRECT = (
+    int(kind) for kind in (SiteKind.INSTRUCTION, SiteKind.LINK, SiteKind.BUDGET, SiteKind.INDIRECT)
+)
+L_ENTRY, L_BACK = int(LineKind.ENTRY), int(LineKind.BACK)
+LIMIT, MISSING, UNCHECKED, FALLBACK, SHUTDOWN = (int(outcome) for outcome in Outcome)
+FETCH_KIND, STORE_KIND, REST_KIND = U(Kind.FETCH), U(Kind.STORE), U(Kind.STORE_REST)
+KIND_AT = U(KIND_SHIFT)
+MEMORY_BASE_AT, MEMORY_SIZE_AT, WALK_TABLE_AT, ROOT_AT = (
+    U(8 * word)
+    for word in (Control.MEMORY_BASE, Control.MEMORY_SIZE, Control.WALK_TABLE, Control.ROOT)
+)
+FRAME_MASK = U((1 << 52) - 1)
+
+
+@kernel
+def set_word32(address, value):
+    """Write the low four bytes of `value` at a host address."""
+    for place in range(4):
+        store_byte(address + U(place), (value >> U(8 * place)) & U(0xFF))
+
+
+@kernel
+def reachable(state, address):
+    """(physical byte address, may be read, may be written) of a virtual address."""
+    control = load_word(state + CONTROL_AT)
+    outcome, physical, rights = walk(
+        load_word(control + WALK_TABLE_AT),
+        load_word(control + MEMORY_BASE_AT),
+        load_word(control + MEMORY_SIZE_AT),
+        load_word(control + ROOT_AT),
+        address,
+    )
+    if outcome != MAPPED:
+        return ZERO, False, False
+    flags = load_word(state + CODE_FRAMES_AT) + (physical >> PAGE_SHIFT)
+    is_code = (load_word(flags & ~U(7)) >> ((flags & U(7)) << U(3))) & U(0xFF)
+    return physical, rights & READ_RIGHT != ZERO, rights & WRITE_RIGHT != ZERO and is_code == ZERO
+
+
+@kernel
+def fill(state, address, access):
+    """Put the page of virtual `address` into the TLB: a Fill.
+
+    state: host address.  When the entry is already there, the access goes over the page's end.
+    Pages that code was made from are never given for writing.
+    """
+    page = address & PAGE_MASK
+    entry = state + TLB_START + ((address >> PAGE_SHIFT) & SLOT_MASK) * TLB_ENTRY
+    tag = entry + WRITE_TAG_AT if access == WRITE_ACCESS else entry
+    if load_word(tag) == page:
+        return CROSSING
+    physical, readable, writable = reachable(state, address)
+    if not (writable if access == WRITE_ACCESS else readable):
+        return ZERO
+    base = load_word(load_word(state + CONTROL_AT) + MEMORY_BASE_AT)
+    delta = (physical & PAGE_MASK) - page
+    store_word(entry, page if readable else NOTHING)
+    store_word(entry + WRITE_TAG_AT, page if writable else NOTHING)
+    store_word(entry + DELTA_AT, delta)
+    store_word(entry + HOST_AT, delta + base)
+    return ONE
+
+
+# Accesses over the end of a page: rare, so each step walks the page table anew.
+
+
+@cfunc(types.uint64(types.uint64, types.uint64, types.uint64, types.uint64), cache=True)
+def reach_function(state, address, size, access):
+    """1 if all bytes may be accessed here."""
+    for at in (address, address + size - ONE):
+        _, readable, writable = reachable(state, at)
+        if not (writable if access == WRITE_ACCESS else readable):
+            return ZERO
+    return ONE
+
+
+@cfunc(types.uint64(types.uint64, types.uint64, types.uint64, types.uint64), cache=True)
+def note_function(state, ring, address, size_and_kind):
+    """Write the records of one access to host address `ring`; where the next one goes."""
+    size, kind = size_and_kind & U(0xFF), size_and_kind >> EIGHT
+    here = min(size, PAGE_BYTES - (address & ~PAGE_MASK))
+    physical, _, _ = reachable(state, address)
+    store_word(ring, physical | ((here - ONE) << SIZE_AT) | (kind << KIND_AT))
+    ring += EIGHT
+    if here < size:
+        physical, _, _ = reachable(state, address + here)
+        rest = STORE_REST if kind == STORE_KIND else LOAD_REST
+        store_word(ring, physical | ((size - here - ONE) << SIZE_AT) | (rest << KIND_AT))
+        ring += EIGHT
+    return ring
+
+
+@kernel
+def host_byte(state, address):
+    """Host address of a byte."""
+    physical, _, _ = reachable(state, address)
+    return load_word(load_word(state + CONTROL_AT) + MEMORY_BASE_AT) + physical
+
+
+@kernel
+def load_byte(address):
+    """The byte at a host address."""
+    return (load_word(address & ~U(7)) >> ((address & U(7)) << U(3))) & U(0xFF)
+
+
+@cfunc(types.uint64(types.uint64, types.uint64, types.uint64, types.uint64), cache=True)
+def gather_function(state, address, size, unused):
+    """Copy the bytes to BOUNCE."""
+    for place in range(size):
+        byte = load_byte(host_byte(state, address + U(place)))
+        store_byte(state + BOUNCE_AT + U(place), byte)
+    return ZERO
+
+
+@cfunc(types.uint64(types.uint64, types.uint64, types.uint64, types.uint64), cache=True)
+def scatter_function(state, address, size, unused):
+    """Copy the bytes from BOUNCE."""
+    for place in range(size):
+        store_byte(host_byte(state, address + U(place)), load_byte(state + BOUNCE_AT + U(place)))
+    return ZERO
+
+
+@kernel
+def flush_buffer(p, run, write_end):
+    """Copy the records in the buffer, up to host address `write_end`, to the ring; price or publish
+    them.  False at the machine's end.
+    """
+    at = run[R_BUFFER]
+    while at < write_end:
+        count = min((write_end - at) // EIGHT, COPY)
+        write = p[WRITE]
+        ring = p[RING]
+        for _ in range(count):
+            store_word(ring + ((write & RING_MASK) * EIGHT), load_word(at))
+            write += ONE
+            at += EIGHT
+        p[WRITE] = write
+        p[PUBLISHED] = write
+        if p[INLINE] != ZERO:
+            p[CYCLES] = call_pointer4(p[PORT], p[PORT_ARGUMENT], p[CORE], write, ZERO)
+            p[PRICED] = write
+        else:
+            store_release(p[HEADER] + HEAD_AT, write)
+            if not wait_for_room(p):
+                p[STOP] = HALT_SHUTDOWN
+                return False
+    return True
+
+
+@kernel
+def affordable(p, run, count, records):
+    """Instructions that may be executed now without passing a limit; 0: none.
+
+    count, records: of the block that is next; near the cycle limit only this one block is allowed.
+    """
+    left = p[INSTRUCTION_LIMIT] - p[COUNT]
+    if p[COUNT] >= p[INSTRUCTION_LIMIT] or p[WRITE] >= p[RECORD_LIMIT]:
+        return S64(0)
+    if p[RECORD_LIMIT] < FOREVER:
+        left = min(left, (p[RECORD_LIMIT] - p[WRITE] - ONE) // RECORDS_EACH)
+    if p[INLINE] != ZERO and p[CYCLE_LIMIT] < FOREVER:
+        instructions = p[COUNT] + p[KERNEL_COUNT] + count
+        worst = instructions * p[IPC_DENOMINATOR] // p[IPC_NUMERATOR] + p[CYCLES] + ONE
+        if worst + records * run[R_WORST] >= p[CYCLE_LIMIT]:
+            return S64(0)
+        # At the worst price of every instruction; else only this one block.
+        price = RECORDS_EACH * run[R_WORST] + p[IPC_DENOMINATOR] // p[IPC_NUMERATOR] + ONE
+        left = min(left, max((p[CYCLE_LIMIT] - worst) // price, count, ONE))
+    return S64(min(left, U(STRETCH)))
+
+
+@kernel
+def link(sites, blocks, site, block):
+    """Patch the jump of exit `site` so that it goes to `block` directly."""
+    if sites[site, T_PAGE] != blocks[block, B_PAGE]:
+        target = blocks[block, B_PAGE_CHECKED]
+    elif sites[site, T_LINE] == blocks[block, B_LINE]:
+        target = blocks[block, B_PLAIN]
+    else:
+        target = blocks[block, B_CHECKED]
+    at = sites[site, T_RETRY]
+    set_word32(U(at), U(target - at - 4))
+
+
+@kernel
+def leave_line(s, sites, site):
+    """An instruction that is not executed takes back the FETCH record that was written for it."""
+    kind = sites[site, T_LINE_KIND]
+    if kind == L_BACK:
+        s[S_RING] -= EIGHT
+        s[S_LINE] = U(sites[site, T_LINE])
+    elif kind == L_ENTRY and s[S_MARK] == s[S_BUDGET]:
+        s[S_RING] -= EIGHT
+        s[S_LINE] = s[S_PREVIOUS]
+
+
+@kernel
+def run_blocks(p, s, run, sites, blocks, table):
+    """Run from RunWord.PC until something is needed that only Python can do: an Outcome.
+
+    p: the control block.  s: the state, u64 words.  run: RunWord, u64.  The others: see CodeSpace.
+    """
+    state = s.ctypes.data
+    if p[INLINE] != ZERO and p[WRITE] != p[PRICED]:
+        p[CYCLES] = call_pointer4(p[PORT], p[PORT_ARGUMENT], p[CORE], p[WRITE], ZERO)
+        p[PRICED] = p[WRITE]
+        p[PUBLISHED] = p[WRITE]
+    while True:
+        pc = S64(run[R_PC])
+        slot = table_slot(table, S64(run[R_SPACE]), pc)
+        if table[slot, 0] == 0 or table[slot, 2] == NO_BLOCK:
+            return MISSING
+        block = table[slot, 2]
+        if s[PAGES_WORD + blocks[block, B_PAGE]] == ZERO:
+            return UNCHECKED
+        if run[R_PENDING] != NEVER:
+            site = S64(run[R_PENDING])
+            run[R_PENDING] = NEVER
+            if sites[site, T_KIND] == K_LINK:
+                link(sites, blocks, site, block)
+            else:
+                index = S64(((U(pc) >> TWO) ^ (U(pc) >> TWELVE)) & JUMP_MASK)
+                s[JUMP_WORD + 2 * index] = U(pc)
+                s[JUMP_WORD + 2 * index + 1] = U(blocks[block, B_CHECKED])
+        budget = affordable(p, run, U(blocks[block, B_COUNT]), U(blocks[block, B_RECORDS]))
+        if budget == 0 or budget < blocks[block, B_COUNT]:
+            return LIMIT
+        s[S_RING] = run[R_BUFFER]
+        s[S_BUDGET] = U(budget)
+        s[S_MARK] = NEVER
+        run[R_ENTERED] += ONE
+        call_pointer4(run[R_ENTER], U(state), U(blocks[block, B_CHECKED]), ZERO, ZERO)
+        site = S64(s[S_SITE])
+        kind = sites[site, T_KIND]
+        if kind == K_INSTRUCTION:
+            leave_line(s, sites, site)
+            s[S_BUDGET] += U(sites[site, T_UNDONE])
+        p[COUNT] += U(budget) - s[S_BUDGET]
+        run[R_PC] = s[S_ARGUMENT] if kind == K_INDIRECT else U(sites[site, T_PC])
+        if not flush_buffer(p, run, s[S_RING]):
+            return SHUTDOWN
+        if kind == K_INSTRUCTION:
+            run[R_SITE] = U(site)
+            return FALLBACK
+        if kind in (K_LINK, K_INDIRECT):
+            run[R_PENDING] = U(site)
+
+
+@kernel
+def clear_tlb(s):
+    """Forget all translations of data, and where indirect jumps go."""
+    for word in range(TLB_WORD, TLB_WORD + TLB_WORDS, 4):
+        s[word] = NOTHING
+        s[word + 1] = NOTHING
+    for word in range(JUMP_WORD, JUMP_WORD + JUMP_WORDS, 2):
+        s[word] = ZERO
+    s[JUMP_WORD] = OTHER_SLOT  # an address is only looked for in its slot: 0 in the first
+
+
+@kernel
+def note_records(p, frames, first, touched):
+    """Look at what Unicorn did since record `first`: frames it fetched from become code frames.
+
+    frames: one byte per frame.  touched: room for numbers of code frames it stored to; how many.
+    """
+    found = 0
+    ring = p[RING]
+    at = first
+    while at < p[WRITE]:
+        record = load_word(ring + ((at & RING_MASK) * EIGHT))
+        kind = record >> KIND_AT
+        frame = S64((record & FRAME_MASK & U((1 << 52) - 1)) >> PAGE_SHIFT)
+        if kind == FETCH_KIND:
+            frames[frame] |= 2
+        elif kind in (STORE_KIND, REST_KIND) and frames[frame] != 0:
+            found = min(found + 1, len(touched))
+            touched[found - 1] = frame
+        at += ONE
+    return found
+
+
+@cfunc(types.uint64(types.uint64, types.uint64, types.uint64), cache=True)
+def fill_function(state, address, access):
+    """fill, as blocks call it."""
+    return fill(state, address, access)
