@@ -332,12 +332,7 @@ class Machine:
             outside.close()
             self.close()
         write(outcome)
-        if outcome.laws:
-            raise InvariantError(
-                f"{len(outcome.laws)} laws of the memory system do not hold, first:"
-                f" {outcome.laws[0]};"
-                f" see {instantiation.folder / results.MANIFEST}"
-            )
+        check_laws(outcome, instantiation.folder)
         return results.RunFolder.read(instantiation.folder)
 
     def _drive(
@@ -381,6 +376,15 @@ def _job(job: Job) -> dict:
         "arguments": [*first, *(str(argument) for argument in given.get("arguments", ()))],
         "stdin": stdin.encode() if isinstance(stdin, str) else bytes(stdin),
     }
+
+
+def check_laws(outcome: results.Outcome, folder: Path) -> None:
+    """InvariantError when a law of the memory system does not hold."""
+    if outcome.laws:
+        raise InvariantError(
+            f"{len(outcome.laws)} laws of the memory system do not hold, first:"
+            f" {outcome.laws[0]}; see {folder / results.MANIFEST}"
+        )
 
 
 def manifest_row(program: Program) -> dict[str, object]:

@@ -243,6 +243,12 @@ class Kernel:
         self.file_system = FileSystem(self, *folders)
         self.processes = self.services.processes(self)
         self.regions = Regions(counters)
+        self._path_inodes: dict[str, int] = {}
+        self._begin_to_count()
+        self.services.complete(self, settings)
+
+    def _begin_to_count(self) -> None:
+        """What leaves the kernel at the end of a turn, and what its reports count."""
         self.exited: list[dict] = []
         self.sends: list[dict] = []
         self.acknowledges: list[int] = []
@@ -250,8 +256,6 @@ class Kernel:
         self.unknown_calls: dict[str, int] = {}
         self.fault_counts = {"read": 0, "write": 0, "execute": 0, "exception": 0}
         self.ignored_interrupts = 0
-        self._path_inodes: dict[str, int] = {}
-        self.services.complete(self, settings)
 
     def _make_memory(self, settings: Mapping, run: Mapping, segments: Mapping) -> None:
         """Physical memory as the kernel uses it, its frames, and the shared window."""

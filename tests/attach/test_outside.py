@@ -125,7 +125,7 @@ def test_looking_and_refused_commands_leave_the_digest_alone(background, command
         assert re.search(r"x86 +\d+ +\d+ +wander +(waiting|runnable)", seen.output)
         assert re.search(r"\n0 +x86 +(runnable|waiting) +\d+ ", seen.output)
     for words, reason in (
-        (("attach", "--isa", "sparc"), "unknown isa 'sparc'"),
+        (("attach", "--isa", "sparc"), "unknown instruction set 'sparc'"),
         (("attach", "--isa", "x86_64", "--name", "arm"), "two nodes are called 'arm'"),
         (("attach", "--isa", "x86_64", "--cores", 64), "66 cores"),
     ):

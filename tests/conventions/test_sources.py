@@ -214,7 +214,12 @@ def test_instruction_sets_are_known_by_name_in_their_packages_only():
         for line, name in source.imports():
             if name.split(".")[0] in packages:
                 found[source.name] = f"line {line} imports {name}"
-    assert not unexcused(found, {"cosim/isa.py": "which packages come with the simulator"})
+    excused = {
+        "cosim/isa.py": "which packages come with the simulator",
+        "cosim/remote/userfault.py": "the host's processor, not a node's",
+        "launch/scenarios/attach_half_way.py": "an example names the node that joins",
+    }
+    assert not unexcused(found, excused)
 
 
 @pytest.mark.parametrize("package", ["isa_x86", "isa_arm", "isa_riscv"])

@@ -205,6 +205,7 @@ def test_jump_into_a_missing_and_into_a_page_without_execution(isa):
         assert bare.engine.read("pc") == DATA
         bare.map(DATA, READ_WRITE)
     assert bare.engine.instructions == 2
+    bare.writer.settle()
     assert bare.memory.count(Kind.FETCH) == 1
 
 

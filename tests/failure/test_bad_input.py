@@ -120,7 +120,7 @@ def test_truncated_and_mutated_elfs_are_refused_or_understood():
         (("hello", "--stdin", "nowhere"), "--stdin nowhere: No such file"),
         (("hello", "--machine", "pear"), "no such machine file; did you mean 'pair'"),
         (("hello", "--colour"), "No such option"),
-        ((), "Missing argument '(?i:program)'"),
+        ((), "run: name a program, or a run folder with --repeat; one of the two"),
     ],
 )
 def test_a_wrong_word_on_the_command_line(refused, words, message):
