@@ -66,9 +66,7 @@ def run(
     from launch.machine import Machine
     from launch.scenario_file import is_scenario
 
-    settings = options.parse_settings(setting)
-    if engine is not None:
-        settings["engine"] = engine
+    settings = options.parse_settings(setting, engine)
     if program is not None and is_scenario(program):
         declared = {
             "arguments": arguments, "--on": on, "--with": beside, "--os": system != "vanilla",

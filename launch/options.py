@@ -62,10 +62,10 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress, no summ
 Json = Annotated[bool, typer.Option("--json", help="results as JSON on stdout")]
 
 
-def parse_settings(given: Sequence[str] | None) -> dict[str, object]:
-    """`name=value` texts as a dictionary.  Raises InputError for text without `=` or a name given
-    twice."""
-    settings: dict[str, object] = {}
+def parse_settings(given: Sequence[str] | None, engine: str | None = None) -> dict[str, object]:
+    """`name=value` texts as a dictionary.  engine: short for the setting of that name.  Raises
+    InputError for text without `=` or a name given twice."""
+    settings: dict[str, object] = {} if engine is None else {"engine": engine}
     for text in given or ():
         name, equals, value = text.partition("=")
         if not equals or not name:
