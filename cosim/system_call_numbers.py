@@ -1,7 +1,7 @@
-"""Numbers of Linux' system calls that several instruction sets share, and of our own.
+"""What instruction sets share of Linux' system calls: numbers, struct stat; and numbers of our own.
 
-Source: Linux include/uapi/asm-generic/unistd.h and scripts/syscall.tbl (names and numbers up to
-6.17).
+Sources: Linux include/uapi/asm-generic/unistd.h and scripts/syscall.tbl (names and numbers up to
+6.17), include/uapi/asm-generic/stat.h.
 """
 
 # Numbers of our own, the same on every ISA (far above anything Linux uses).
@@ -29,6 +29,20 @@ def numbered(runs: tuple[tuple[int, str], ...]) -> dict[int, str]:
         first + index: name for first, names in runs for index, name in enumerate(names.split())
     }
 
+
+# Since Linux 5.1 a new call has one number everywhere.
+SINCE_5_1 = (
+    424,
+    """
+pidfd_send_signal io_uring_setup io_uring_enter io_uring_register open_tree move_mount fsopen
+fsconfig fsmount fspick pidfd_open clone3 close_range openat2 pidfd_getfd faccessat2
+process_madvise epoll_pwait2 mount_setattr quotactl_fd landlock_create_ruleset landlock_add_rule
+landlock_restrict_self memfd_secret process_mrelease futex_waitv set_mempolicy_home_node
+cachestat fchmodat2 map_shadow_stack futex_wake futex_wait futex_requeue statmount listmount
+lsm_get_self_attr lsm_set_self_attr lsm_list_modules mseal setxattrat getxattrat listxattrat
+removexattrat open_tree_attr file_getattr file_setattr listns rseq_slice_yield
+""",
+)
 
 # What AArch64 has; numbers between the runs are unused or an ISA's own.
 GENERIC = numbered(
@@ -75,17 +89,15 @@ mlock2 copy_file_range preadv2 pwritev2 pkey_mprotect pkey_alloc pkey_free statx
 rseq kexec_file_load
 """,
         ),
-        (
-            424,
-            """
-pidfd_send_signal io_uring_setup io_uring_enter io_uring_register open_tree move_mount fsopen
-fsconfig fsmount fspick pidfd_open clone3 close_range openat2 pidfd_getfd faccessat2
-process_madvise epoll_pwait2 mount_setattr quotactl_fd landlock_create_ruleset landlock_add_rule
-landlock_restrict_self memfd_secret process_mrelease futex_waitv set_mempolicy_home_node
-cachestat fchmodat2 map_shadow_stack futex_wake futex_wait futex_requeue statmount listmount
-lsm_get_self_attr lsm_set_self_attr lsm_list_modules mseal setxattrat getxattrat listxattrat
-removexattrat open_tree_attr file_getattr file_setattr listns rseq_slice_yield
-""",
-        ),
+        SINCE_5_1,
     )
 )
+
+# struct stat: format and the fields in order; *_time_s and *_time_ns are seconds and nanoseconds.
+GENERIC_STAT_FORMAT = "<QQIIIIQ8xqi4xqqqqqqq8x"
+GENERIC_STAT_FIELDS = (
+    "device", "inode", "mode", "links", "user", "group", "device_number",
+    "size_bytes", "block_bytes", "blocks",
+    "access_time_s", "access_time_ns", "modify_time_s", "modify_time_ns",
+    "change_time_s", "change_time_ns",
+)  # fmt: skip

@@ -5,7 +5,12 @@ Sources: Linux include/uapi/asm-generic/stat.h (struct stat), include/uapi/linux
 own), arch/riscv/kernel/Makefile.syscalls (which of the generic numbers it has, and its own two).
 """
 
-from cosim.system_call_numbers import GENERIC, PRIVATE_NUMBERS
+from cosim.system_call_numbers import (
+    GENERIC,
+    GENERIC_STAT_FIELDS,
+    GENERIC_STAT_FORMAT,
+    PRIVATE_NUMBERS,
+)
 
 MACHINE = "riscv64"  # utsname.machine
 
@@ -15,14 +20,7 @@ O_LARGEFILE = 0o100000
 O_DIRECTORY = 0o200000
 O_NOFOLLOW = 0o400000
 
-# struct stat: format and the fields in order; *_time_s and *_time_ns are seconds and nanoseconds.
-STAT_FORMAT = "<QQIIIIQ8xqi4xqqqqqqq8x"
-STAT_FIELDS = (
-    "device", "inode", "mode", "links", "user", "group", "device_number",
-    "size_bytes", "block_bytes", "blocks",
-    "access_time_s", "access_time_ns", "modify_time_s", "modify_time_ns",
-    "change_time_s", "change_time_ns",
-)  # fmt: skip
+STAT_FORMAT, STAT_FIELDS = GENERIC_STAT_FORMAT, GENERIC_STAT_FIELDS
 
 EPOLL_EVENT_FORMAT = "<I4xQ"  # events, data: naturally aligned
 

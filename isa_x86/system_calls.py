@@ -5,7 +5,7 @@ arch/x86/include/uapi/asm/stat.h (struct stat), include/uapi/linux/eventpoll.h (
 only), include/uapi/asm-generic/fcntl.h (x86 has no fcntl.h of its own).
 """
 
-from cosim.system_call_numbers import PRIVATE_NUMBERS, numbered
+from cosim.system_call_numbers import PRIVATE_NUMBERS, SINCE_5_1, numbered
 
 MACHINE = "x86_64"  # utsname.machine
 
@@ -78,15 +78,7 @@ kcmp finit_module sched_setattr sched_getattr renameat2 seccomp getrandom memfd_
 kexec_file_load bpf execveat userfaultfd membarrier mlock2 copy_file_range preadv2 pwritev2
 pkey_mprotect pkey_alloc pkey_free statx io_pgetevents rseq uretprobe uprobe
 """),
-    (424, """
-pidfd_send_signal io_uring_setup io_uring_enter io_uring_register open_tree move_mount fsopen
-fsconfig fsmount fspick pidfd_open clone3 close_range openat2 pidfd_getfd faccessat2
-process_madvise epoll_pwait2 mount_setattr quotactl_fd landlock_create_ruleset landlock_add_rule
-landlock_restrict_self memfd_secret process_mrelease futex_waitv set_mempolicy_home_node
-cachestat fchmodat2 map_shadow_stack futex_wake futex_wait futex_requeue statmount listmount
-lsm_get_self_attr lsm_set_self_attr lsm_list_modules mseal setxattrat getxattrat listxattrat
-removexattrat open_tree_attr file_getattr file_setattr listns rseq_slice_yield
-"""),
+    SINCE_5_1,
 )
 
 NUMBERS = numbered(_RUNS) | PRIVATE_NUMBERS

@@ -4,19 +4,19 @@ that ended.  In a log file only the latter."""
 import sys
 import threading
 import time
-from types import TracebackType
-from typing import TextIO
+from typing import Self, TextIO
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn
 from rich.text import Text
 
 from launch.batch import Done, Task
+from launch.closing import Closing
 
 STARTING = "starts"
 
 
-class BatchDisplay:
+class BatchDisplay(Closing):
     """A context manager; `heard` and `ended` are for launch.batch.Batch.
 
     total: runs there will be.  output: where to.  quiet: show nothing.
@@ -34,17 +34,13 @@ class BatchDisplay:
         self._progress = Progress(*columns, console=self._console, transient=True)
         self._live = not quiet and self._console.is_terminal
 
-    def __enter__(self) -> "BatchDisplay":
+    def __enter__(self) -> Self:
         if self._live:
             self._progress.start()
-        return self
+        return super().__enter__()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Take the lines of runs under way from the screen."""
         if self._live:
             self._progress.stop()
 

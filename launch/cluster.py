@@ -20,11 +20,11 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from cosim.errors import InputError
 from launch import results
+from launch.closing import Closing
 from launch.failures import one_line
 from launch.workers import HostProcesses
 
@@ -45,7 +45,7 @@ def distributed() -> Any:
     return package
 
 
-class Cluster:
+class Cluster(Closing):
     """Workers of a cluster, for launch.batch.Batch.  A context manager.
 
     address: of a scheduler that runs, as tcp://host:8786; None: `workers` processes on this host,
@@ -72,17 +72,6 @@ class Cluster:
         self._lock = threading.Lock()
         self._futures: set[Any] = set()
         self._stopping = False
-
-    def __enter__(self) -> "Cluster":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Leave the cluster; end the workers that were started here."""

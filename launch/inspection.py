@@ -1,37 +1,15 @@
 """The part of a supervisor that asks its processes what they do and wait for."""
 
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable
 
-from cosim.transport import Limits, Router
-from launch.children import Child
+from launch.supervised import Supervised
 from launch.who_waits import core_table, table, thread_table
 
 COLUMNS = ("process", "phase", "doing")
 
 
-class Inspection(ABC):
+class Inspection(Supervised):
     """See the module; launch.supervisor.Supervisor is what it is a part of."""
-
-    limits: Limits
-    control: Router
-    children: dict[str, Child]
-
-    @abstractmethod
-    def _in(self, *states: str) -> list[Child]: ...
-
-    @abstractmethod
-    def _pump(self, timeout_ms: int, *, failing: bool = False) -> None: ...
-
-    @abstractmethod
-    def _until(
-        self,
-        done: Callable[[], object],
-        seconds: float | None,
-        what: str,
-        who: Callable[[], list[str]],
-    ) -> None: ...
 
     def inspect(self) -> str:
         """As `dump`, of a machine that goes on."""

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -27,6 +26,7 @@ from launch import system as systems
 from launch.actions import Upon, of_either, run_options
 from launch.agenda import Agenda
 from launch.build import build, find
+from launch.closing import Closing
 from launch.events import Attach, Event
 from launch.instantiation import Instantiation, Program, new_folder, place, split_class
 from launch.live import Live
@@ -107,7 +107,7 @@ class Run:
         return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
 
 
-class Machine:
+class Machine(Closing):
     """A machine to run programs on.
 
     nodes: names that begin with x86, arm or riscv, one core each; or machine: a TOML file or the
@@ -166,17 +166,6 @@ class Machine:
         machine.root = again.root
         with machine:
             return machine.run_programs(again.programs, events=again.events, **options)
-
-    def __enter__(self) -> "Machine":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End a run that is still under way.  Idempotent."""

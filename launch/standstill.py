@@ -1,22 +1,15 @@
 """The part of a supervisor that holds the machine between two turns, and lets nodes come and go."""
 
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 from cosim.errors import InputError
-from cosim.transport import Limits, Router
 from launch.children import Child
+from launch.supervised import Supervised
 
 
-class Standstill(ABC):
+class Standstill(Supervised):
     """See the module; launch.supervisor.Supervisor is what it is a part of."""
-
-    limits: Limits
-    control: Router
-    children: dict[str, Child]
-    _programs: int
-    _collected: dict[str, dict]
 
     def __init__(self) -> None:
         self._end: dict | None = None
@@ -24,27 +17,6 @@ class Standstill(ABC):
         self._answered: dict[str, dict] = {}
         self.occurrences: list[dict] = []  # of what run.watch names; whoever acts on it takes it
         self.coming = 0  # programs that will be loaded at a known time
-
-    @abstractmethod
-    def _send(self, name: str, message: dict) -> None: ...
-
-    @abstractmethod
-    def _until(
-        self,
-        done: Callable[[], object],
-        seconds: float | None,
-        what: str,
-        who: Callable[[], list[str]],
-    ) -> None: ...
-
-    @abstractmethod
-    def _spawn(self, name: str, role: str, *, held: bool = False) -> Child: ...
-
-    @abstractmethod
-    def _reap(self, child: Child) -> None: ...
-
-    @abstractmethod
-    def _welcome(self) -> None: ...
 
     # --- turns ---
 

@@ -18,7 +18,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 from cosim import wire
@@ -125,17 +124,6 @@ class Supervisor(Standstill, Inspection):
             },
             "segments": {},
         }
-
-    def __enter__(self) -> "Supervisor":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # ------------------------------------------------------------------ what a caller does
 

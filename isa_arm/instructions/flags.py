@@ -1,5 +1,7 @@
 """NZCV in semantics functions.  See layout: four slots."""
 
+from collections.abc import Callable
+
 
 def set_result(e, result) -> None:
     """N and Z of a result."""
@@ -66,3 +68,17 @@ def condition(e, number: int):
     )
     result = tests[number >> 1]()
     return ~result if number & 1 and number != 15 else result
+
+
+def compare_if(e, number: int, compare: Callable[[], None], nzcv: int) -> None:
+    """compare() sets the flags if the condition holds; else they are `nzcv` (ccmp, ccmn, fccmp)."""
+    holds = condition(e, number)
+    compared, given, end = (e.b.append_basic_block(n) for n in ("compare", "given", "end"))
+    e.b.cbranch(holds.raw, compared, given)
+    e.b.position_at_end(compared)
+    compare()
+    e.b.branch(end)
+    e.b.position_at_end(given)
+    set_nzcv(e, nzcv)
+    e.b.branch(end)
+    e.b.position_at_end(end)

@@ -8,7 +8,7 @@ from llvmlite import ir
 
 from cosim.engine.native.emitter import F32, F64, I32, I64
 from cosim.engine.native.table import Instruction, Row
-from isa_arm.instructions.flags import condition, set_nzcv
+from isa_arm.instructions.flags import compare_if, condition
 from isa_arm.instructions.layout import hole, set_v, set_x, v, x
 
 
@@ -111,16 +111,8 @@ def compare(e, f):
 
 def conditional_compare(e, f):
     """fccmp, fccmpe."""
-    holds = condition(e, f.C)
-    compared, given, end = (e.b.append_basic_block(n) for n in ("compare", "given", "end"))
-    e.b.cbranch(holds.raw, compared, given)
-    e.b.position_at_end(compared)
-    compare_values(e, v(e, "n", kind(f)), v(e, "m", kind(f)))
-    e.b.branch(end)
-    e.b.position_at_end(given)
-    set_nzcv(e, f.F)
-    e.b.branch(end)
-    e.b.position_at_end(end)
+    a, b = v(e, "n", kind(f)), v(e, "m", kind(f))
+    compare_if(e, f.C, lambda: compare_values(e, a, b), f.F)
 
 
 def conditional_select(e, f):

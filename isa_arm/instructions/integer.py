@@ -7,12 +7,12 @@ from llvmlite import ir
 
 from cosim.engine.native.table import Instruction, Row
 from isa_arm.instructions.flags import (
+    compare_if,
     condition,
     set_flags_add,
     set_flags_carry,
     set_flags_logical,
     set_flags_sub,
-    set_nzcv,
 )
 from isa_arm.instructions.layout import base, hole, set_base, set_x, signed, x
 
@@ -262,18 +262,8 @@ def conditional_select(e, f):
 def conditional_compare(e, f, b):
     """ccmp (O), ccmn: flags of the comparison, or FFFF when the condition fails."""
     a = x(e, "n", width(f))
-    holds = condition(e, f.C)
-    old = e.b.append_basic_block("compare")
-    no = e.b.append_basic_block("given")
-    end = e.b.append_basic_block("end")
-    e.b.cbranch(holds.raw, old, no)
-    e.b.position_at_end(old)
-    (set_flags_sub if f.O else set_flags_add)(e, a, b)
-    e.b.branch(end)
-    e.b.position_at_end(no)
-    set_nzcv(e, f.F)
-    e.b.branch(end)
-    e.b.position_at_end(end)
+    compare = set_flags_sub if f.O else set_flags_add
+    compare_if(e, f.C, lambda: compare(e, a, b), f.F)
 
 
 def conditional_compare_register(e, f):

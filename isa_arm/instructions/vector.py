@@ -244,32 +244,28 @@ def reverse(e, f):
     put(e, "d", shuffle(e, n, n, order))
 
 
+def across(e, operation: str, value):
+    """All lanes of `value` made one, by one of LLVM's vector reductions."""
+    shape = value.raw.type
+    name = f"llvm.vector.reduce.{operation}.v{shape.count}i{shape.element.width}"
+    e.write("vector", "d", e.call(name, shape.element, value).zext(128))
+
+
 def add_across(e, f):
     """addv: the sum of all lanes."""
-    shape = lanes(f, 8 << f.Z)
-    total = e.call(
-        f"llvm.vector.reduce.add.v{shape.count}i{8 << f.Z}", shape.element, read(e, "n", shape)
-    )
-    e.write("vector", "d", total.zext(128))
+    across(e, "add", read(e, "n", lanes(f, 8 << f.Z)))
 
 
 def add_long_across(e, f):
     """saddlv, uaddlv (U)."""
     bits = 8 << f.Z
-    wide = widen(e, read(e, "n", lanes(f, bits)), 2 * bits, not f.U)
-    shape = wide.raw.type
-    total = e.call(f"llvm.vector.reduce.add.v{shape.count}i{2 * bits}", shape.element, wide)
-    e.write("vector", "d", total.zext(128))
+    across(e, "add", widen(e, read(e, "n", lanes(f, bits)), 2 * bits, not f.U))
 
 
 def extreme_across(e, f):
     """smaxv, sminv, umaxv, uminv (U, O)."""
-    shape = lanes(f, 8 << f.Z)
-    name = ("u" if f.U else "s") + ("min" if f.O else "max")
-    found = e.call(
-        f"llvm.vector.reduce.{name}.v{shape.count}i{8 << f.Z}", shape.element, read(e, "n", shape)
-    )
-    e.write("vector", "d", found.zext(128))
+    operation = ("u" if f.U else "s") + ("min" if f.O else "max")
+    across(e, operation, read(e, "n", lanes(f, 8 << f.Z)))
 
 
 def add_long_pairs(e, f):

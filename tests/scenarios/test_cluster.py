@@ -15,6 +15,7 @@ import pytest
 from cosim.errors import InputError
 from launch import Scenario, bench, cli
 from launch.workers import HostProcesses
+from tests.scenarios.interruption import interrupt
 
 pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
 from launch.cluster import Cluster, packed, unpack  # noqa: E402
@@ -108,12 +109,7 @@ def test_an_interrupt_ends_the_runs_on_the_cluster(tmp_path):
     while len(runs_below(process.pid)) < 4:
         assert time.monotonic() < until and process.poll() is None
         time.sleep(0.1)
-    children = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    _, alive = psutil.wait_procs(children, timeout=15)
-    assert not alive
+    interrupt(process, gone_seconds=15)
 
 
 def test_a_run_that_nobody_waits_for_ends_on_a_cluster_that_stays(tmp_path):

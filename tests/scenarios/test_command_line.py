@@ -2,7 +2,6 @@
 
 import json
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ import psutil
 import pytest
 
 from launch import cli, result_table, sweeps
+from tests.scenarios.interruption import interrupt
 
 PLAY = '''\
 """Does it say so?"""
@@ -110,12 +110,7 @@ def test_an_interrupted_bench_leaves_nothing_running_and_goes_on(tmp_path):
         assert time.monotonic() < until and process.poll() is None
         time.sleep(0.1)
     time.sleep(1)
-    children = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    _, alive = psutil.wait_procs(children, timeout=10)
-    assert not alive
+    interrupt(process, gone_seconds=10)
     assert [row["rounds"] for row in sweeps.read(out).rows] == [10]
     assert (out / result_table.CSV).exists()
     second = [*words, "--set", "rounds=10,20"]
