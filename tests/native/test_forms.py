@@ -49,7 +49,9 @@ def test_row(pairs, name, row):
     before = sum(engine.fallbacks.values())
     steps = 0
     decode = pair.isa.instructions.decode
-    engine.library.build(decode(code, 0) for code in examples)  # in one go: a module costs most
+    plan = getattr(pair.isa.instructions, "plan", lambda block, decode: block)
+    blocks = [plan([decode(code, 0)], lambda at: None) for code in examples]
+    engine.library.build(i for block in blocks for i in block)  # in one go: a module costs most
     pair.fill_data(draw)
     for pc, code in zip(pair.place(examples), examples, strict=True):
         instruction = decode(code, pc)

@@ -105,6 +105,7 @@ class NativeEngine:
             StateWord.CONTROL: self.control.ctypes.data,
             StateWord.CODE_FRAMES: self._code_frames.ctypes.data,
             StateWord.FLOATING: HOST_FLOATING_DEFAULT,
+            StateWord.HELPER: getattr(self._table, "HELPER_ADDRESS", 0),
         }.items():
             self._state[place] = value
 

@@ -30,6 +30,7 @@ class StateWord(IntEnum):
     FLOATING = 11  # MXCSR of the host while blocks run: its sticky flags are the guest's
     HOST_FLOATING = 12  # MXCSR of the simulator
     REFUSED = 13  # 1: the TLB was asked for a page it may not have
+    HELPER = 14  # host address of the ISA's function that puts the state in order
 
 
 class TlbWord(IntEnum):

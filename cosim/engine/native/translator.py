@@ -112,10 +112,15 @@ class Translator:
         """
         found, unknown = self.decode_block(code, pc, self.block_instructions)
         if self._plan:
-            found = self._plan(found)
+            found = self._plan(found, lambda at: self._decode_near(code, pc, at))
         self._library.build(found)
         self.instructions += len(found)
         return _Block(self, self._space, found, unknown, pc, physical, page).number
+
+    def _decode_near(self, code: bytes, pc: int, at: int) -> Instruction | None:
+        """The instruction at `at`, for a look ahead; None where the code given does not reach."""
+        offset = at - pc
+        return self._isa.decode(code[offset : offset + 16], at) if 0 <= offset < len(code) else None
 
     def stencil(self, instruction: Instruction):
         """Its stencil, which was built."""
