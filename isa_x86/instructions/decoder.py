@@ -10,7 +10,7 @@ A pattern is words in the order of the bytes:
 - `/r` or `/0` ... `/7`: ModRM; `/O`: ModRM.reg is the constant field O; with `m` or `r` behind it, only
   memory or only a register;
 - `ib`, `iz`, `iw`, `iv`: an immediate of 1 byte, of operand size but at most 4 bytes (both
-  sign-extended), of 2 bytes, of operand size; `jb`, `jz`: a distance of 1 or 4 bytes;
+  sign-extended), of 2 bytes, of operand size; `cb`: 1 byte, the constant I; `jb`, `jz`: a distance of 1 or 4 bytes;
 - `d64`: the operand size is 64 without REX.W; `w64`: REX.W must be set; `byte`: it is 8; `rm8`: that of
   ModRM.rm is 8;
 - `v`: an XMM register is among the operands; `again`: *taken* is the instruction itself.
@@ -36,7 +36,7 @@ from isa_x86.instructions.layout import (
 
 MAPS = {"": "", "0f": "\x0f", "0f38": "\x0f\x38", "0f3a": "\x0f\x3a"}
 MANDATORY = {"np": 0, "66": 0x66, "f3": 0xF3, "f2": 0xF2}
-IMMEDIATES = ("ib", "iz", "iw", "iv")
+IMMEDIATES = ("ib", "iz", "iw", "iv", "cb")
 LOCK, FS, SIZE = 0xF0, 0x64, 0x66
 REPEATS = (0xF2, 0xF3)
 IGNORED_SEGMENTS = (0x2E, 0x36, 0x3E, 0x26)
@@ -253,11 +253,15 @@ def _operands(
     if head.lock and constants.get("A", REGISTER) == REGISTER:
         return None
     if pattern.immediate:
-        length = {"ib": 1, "iw": 2}.get(pattern.immediate, min(size // 8, 4))
+        length = {"ib": 1, "cb": 1, "iw": 2}.get(pattern.immediate, min(size // 8, 4))
         if pattern.immediate == "iv":
             length = size // 8
-        fields["imm"] = cursor.signed(length)
-        wide |= WIDE_IMMEDIATE * (not -SMALL <= fields["imm"] < SMALL)
+        number = cursor.signed(length)
+        if pattern.immediate == "cb":
+            constants["I"] = number & 0xFF
+        else:
+            fields["imm"] = number
+        wide |= WIDE_IMMEDIATE * (not -SMALL <= number < SMALL)
     if row.where is not None and not row.where({**constants, **fields}):
         return None
     distance = cursor.signed(1 if pattern.distance == "jb" else 4) if pattern.distance else None
