@@ -250,7 +250,7 @@ def _operands(
             rm_size = 8 if pattern.rm8 else size
             fields["rm"] = _register(modrm & 7, head.rex & 1, rm_size, head.rex, pattern.vector)
         constants["L"] = head.lock
-    if head.lock and constants.get("A", REGISTER) == REGISTER:
+    if head.fs and not pattern.modrm or head.lock and constants.get("A", REGISTER) == REGISTER:
         return None
     if pattern.immediate:
         length = {"ib": 1, "cb": 1, "iw": 2}.get(pattern.immediate, min(size // 8, 4))

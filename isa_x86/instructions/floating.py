@@ -1,8 +1,7 @@
 """Floating point of SSE and SSE2, scalar and packed.
 
-The host has the same instructions, so rounding, denormals and default NaNs are equal; Unicorn chooses
-between two NaN operands by x87 rules, and LLVM may exchange operands, so whatever results in a NaN is
-left to it.  Unicorn does not set MXCSR's sticky flags, neither do we.
+The host has the same instructions, so rounding, denormals and NaNs are equal, but for one thing: of two
+NaN operands Unicorn chooses by x87 rules, so those are left to it.  Unicorn does not set MXCSR's sticky flags, neither do we.
 """
 
 from llvmlite import ir
@@ -20,23 +19,32 @@ SHAPES = {
 }  # fmt: skip
 
 
-def no_nan(e, value):
-    """The value; if any of its lanes is a NaN the instruction is left to Unicorn."""
-    unordered = e.value(e.b.fcmp_unordered("uno", value.raw, value.raw))
-    shape = value.raw.type
-    if isinstance(shape, ir.VectorType):
-        unordered = unordered.cast(ir.IntType(shape.count)).ne(0)
-    e.leave_if(unordered)
-    return value
+def any_lane(e, lanes_):
+    """One bit: is any of these comparisons true?"""
+    value, shape = e.value(lanes_), lanes_.type
+    return value.cast(ir.IntType(shape.count)).ne(0) if isinstance(shape, ir.VectorType) else value
+
+
+def leave_two_nans(e, a, b, result) -> None:
+    """Leave if both operands of a lane are NaNs: looked at only when the result has one."""
+    suspect, fine = (e.b.append_basic_block(name) for name in ("suspect", "fine"))
+    unordered = any_lane(e, e.b.fcmp_unordered("uno", result, result))
+    e.b.cbranch(unordered.raw, suspect, fine).set_weights([1, 2000])
+    e.b.position_at_end(suspect)
+    both = e.b.and_(*(e.b.fcmp_unordered("uno", x, x) for x in (a, b)))
+    e.leave_if(any_lane(e, both))
+    e.b.branch(fine)
+    e.b.position_at_end(fine)
 
 
 def arithmetic(operation, shape, size):
     """reg = reg op rm; the lanes above a scalar stay."""
 
     def semantics(e, f):
-        a = target(e, shape)
-        b = source(e, f, shape, size)
-        put(e, no_nan(e, e.value(getattr(e.b, operation)(a.raw, b.raw))))
+        a, b = target(e, shape).raw, source(e, f, shape, size).raw
+        result = getattr(e.b, operation)(a, b)
+        leave_two_nans(e, a, b, result)
+        put(e, e.value(result))
 
     return semantics
 
@@ -60,7 +68,7 @@ def square_root(shape, size):
 
     def semantics(e, f):
         value = source(e, f, shape, size)
-        put(e, no_nan(e, e.call(f"llvm.sqrt.{NAMES[shape]}", shape, value)))
+        put(e, e.call(f"llvm.sqrt.{NAMES[shape]}", shape, value))
 
     return semantics
 
@@ -106,7 +114,7 @@ def scalar_precision(wanted, shape, size):
 
     def semantics(e, f):
         value = source(e, f, shape, size).raw
-        put(e, no_nan(e, e.value((e.b.fpext if wanted == F64 else e.b.fptrunc)(value, wanted))))
+        put(e, e.value((e.b.fpext if wanted == F64 else e.b.fptrunc)(value, wanted)))
 
     return semantics
 
@@ -127,13 +135,13 @@ def with_zeros(e, value):
 
 def singles_to_doubles(e, f):
     """cvtps2pd; Unicorn reads 16 bytes."""
-    put(e, no_nan(e, e.value(e.b.fpext(low_half(e, f, SINGLES), DOUBLES))))
+    put(e, e.value(e.b.fpext(low_half(e, f, SINGLES), DOUBLES)))
 
 
 def doubles_to_singles(e, f):
     """cvtpd2ps."""
     value = e.b.fptrunc(source(e, f, DOUBLES).raw, ir.VectorType(F32, 2))
-    put(e, no_nan(e, with_zeros(e, value)))
+    put(e, with_zeros(e, value))
 
 
 def words_to_singles(e, f):
@@ -181,7 +189,7 @@ def arithmetic_rows():
             yield Row(f"{name}{suffix}", f"{prefix} 0f {binary(opcode)} /r v", f"{name}{suffix}".upper(), arithmetic(operation, shape, size), leaves=True)
         yield Row(f"min{suffix}", f"{prefix} 0f 01011101 /r v", f"MIN{suffix.upper()}", choose("<", shape, size))
         yield Row(f"max{suffix}", f"{prefix} 0f 01011111 /r v", f"MAX{suffix.upper()}", choose(">", shape, size))
-        yield Row(f"sqrt{suffix}", f"{prefix} 0f 01010001 /r v", f"SQRT{suffix.upper()}", square_root(shape, size), leaves=True)
+        yield Row(f"sqrt{suffix}", f"{prefix} 0f 01010001 /r v", f"SQRT{suffix.upper()}", square_root(shape, size))
         yield Row(f"cmp{suffix}", f"{prefix} 0f 11000010 /r cb v", f"CMP{suffix.upper()}", compare(shape, size), where=lambda v: v["I"] < 8)
     for suffix in ("ps", "pd"):
         prefix = SHAPES[suffix][0]
@@ -206,10 +214,10 @@ ROWS = (
     *arithmetic_rows(),
     Row("movmskps", "np 0f 01010000 /rr v", "MOVMSKPS", mask("llvm.x86.sse.movmsk.ps", SINGLES)),
     Row("movmskpd", "66 0f 01010000 /rr v", "MOVMSKPD", mask("llvm.x86.sse2.movmsk.pd", DOUBLES)),
-    Row("cvtps2pd", "np 0f 01011010 /r v", "CVTPS2PD", singles_to_doubles, leaves=True),
-    Row("cvtpd2ps", "66 0f 01011010 /r v", "CVTPD2PS", doubles_to_singles, leaves=True),
-    Row("cvtss2sd", "f3 0f 01011010 /r v", "CVTSS2SD", scalar_precision(F64, F32, 4), leaves=True),
-    Row("cvtsd2ss", "f2 0f 01011010 /r v", "CVTSD2SS", scalar_precision(F32, F64, 8), leaves=True),
+    Row("cvtps2pd", "np 0f 01011010 /r v", "CVTPS2PD", singles_to_doubles),
+    Row("cvtpd2ps", "66 0f 01011010 /r v", "CVTPD2PS", doubles_to_singles),
+    Row("cvtss2sd", "f3 0f 01011010 /r v", "CVTSS2SD", scalar_precision(F64, F32, 4)),
+    Row("cvtsd2ss", "f2 0f 01011010 /r v", "CVTSD2SS", scalar_precision(F32, F64, 8)),
     Row("cvtdq2ps", "np 0f 01011011 /r v", "CVTDQ2PS", words_to_singles),
     Row("cvtps2dq", "66 0f 01011011 /r v", "CVTPS2DQ", to_words("cvtps2dq", SINGLES)),
     Row("cvttps2dq", "f3 0f 01011011 /r v", "CVTTPS2DQ", to_words("cvttps2dq", SINGLES)),

@@ -231,9 +231,12 @@ def invert(e, f):
 
 
 def negate(e, f):
-    """neg; with lock Unicorn compares and exchanges: it reads twice."""
+    """neg; with lock Unicorn compares and exchanges: it reads twice, and its flags are those of the
+    old value.
+    """
     value, put = modify(e, f, f.S, reads=1 + f.L)
-    put(subtract(e, f, e.constant(0, f.S), value))
+    set_flags(e, f, Kind.SUB, e.constant(0, f.S), -value if f.L else value)
+    put(-value)
 
 
 def step(kind):
