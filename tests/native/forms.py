@@ -26,6 +26,69 @@ def word_example(isa: str):
     return example
 
 
+def x86_example(row: Row, draw: random.Random) -> bytes | None:
+    """Prefixes, opcode and operands of an x86-64 pattern at random; no rsp in operands."""
+    decoder = isas.find("x86_64").instructions.DECODER
+    pattern = decoder.patterns[row.name]
+    for _ in range(400):
+        code = bytearray()
+        if pattern.mandatory is None and draw.randrange(4) == 0 or pattern.mandatory == 0x66:
+            code.append(0x66)
+        if pattern.mandatory in (0xF2, 0xF3):
+            code.append(pattern.mandatory)
+        if pattern.lock and draw.randrange(4) == 0:
+            code.append(0xF0)
+        if draw.randrange(8) == 0:
+            code.append(0x64)
+        if draw.randrange(3) or pattern.w64:
+            code.append(0x40 | draw.getrandbits(4) | (8 if pattern.w64 else 0))
+        code += bytes.fromhex(pattern.map)
+        code.append(pattern.value | draw.getrandbits(8) & ~pattern.mask)
+        if pattern.modrm:
+            number = int(pattern.modrm) if pattern.modrm.isdigit() else draw.getrandbits(3)
+            mode = {"m": draw.randrange(3), "r": 3}.get(pattern.only, draw.randrange(4))
+            code += bytes([mode << 6 | number << 3 | draw.getrandbits(3)])
+        code += bytes([draw.getrandbits(8)])  # SIB, or part of what follows
+        code += draw.choice((draw.getrandbits(8), 0x1_0000, -32, 0x1234)).to_bytes(
+            4, "little", signed=True
+        )
+        code += draw.randbytes(8)
+        found = decoder.decode(bytes(code), 0)
+        if found is None or found.row is not row or _awkward(found):
+            continue
+        return bytes(code[: found.length])
+    return None
+
+
+def _awkward(found) -> bool:
+    """Addresses near the code cannot be accessed; a stack pointer must point to the stack."""
+    fields, constants = found.fields, dict(found.constants)
+    if constants.get("A") == 2:
+        return True
+    if abs(fields.get("disp", 0)) > 0x2_0000 or fields.get("base") == 20:
+        return True
+    return False
+
+
+def x86_addresses(instruction) -> dict[str, bool]:
+    """The same for x86-64; the stack and what string instructions use."""
+    names = isas.find("x86_64").registers.BY_NUMBER
+    found = {"rsp": False, "fs_base": True}
+    if instruction.row.name in ("leave",):
+        found["rbp"] = False
+    if (
+        "movs" in instruction.row.name
+        or "stos" in instruction.row.name
+        or "lods" in instruction.row.name
+    ):
+        found |= {"rsi": False, "rdi": False}
+    if "index" in instruction.fields:
+        found[names[instruction.fields["index"]]] = True
+    if "base" in instruction.fields:
+        found[names[instruction.fields["base"]]] = False
+    return found
+
+
 def arm_addresses(instruction) -> dict[str, bool]:
     """Register names -> is it an offset?  The base, and the offset register of loads and stores."""
     found = {}
@@ -50,7 +113,15 @@ def arm_example(row: Row, draw: random.Random) -> bytes | None:
     return load.to_bytes(4, "little") + code
 
 
-EXAMPLES = {"aarch64": arm_example}
-ADDRESSES = {"aarch64": arm_addresses}
-KEPT = {"aarch64": {"pc", "fpcr", "tpidr_el0", "nzcv"}}
-FLAGS = {"aarch64": lambda draw: draw.getrandbits(4) << 28}
+EXAMPLES = {"aarch64": arm_example, "x86_64": x86_example}
+ADDRESSES = {"aarch64": arm_addresses, "x86_64": x86_addresses}
+KEPT = {
+    "aarch64": {"pc", "fpcr", "tpidr_el0", "nzcv"},
+    "x86_64": {
+        "rip", "rflags", "gs_base", "mxcsr", "fpcw", "fpsw", "fptag", *(f"st{i}" for i in range(8)),
+    },
+}  # fmt: skip
+FLAGS = {
+    "aarch64": lambda draw: draw.getrandbits(4) << 28,
+    "x86_64": lambda draw: 0x202 | draw.getrandbits(12) & 0x8D5,
+}

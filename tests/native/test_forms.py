@@ -63,7 +63,9 @@ def test_row(pairs, name, row):
     steps = 0
     decode = pair.isa.instructions.decode
     # Compiled in one go: a module costs most.
-    engine.library.build(part for code in examples for part in instructions(decode, code, 0))
+    plan = getattr(pair.isa.instructions, "plan", lambda block, decode: block)
+    blocks = [plan(instructions(decode, code, 0), lambda at: None) for code in examples]
+    engine.library.build(part for block in blocks for part in block)
     pair.fill_data(draw)
     for pc, code in zip(pair.place(examples), examples, strict=True):
         parts = instructions(decode, code, pc)

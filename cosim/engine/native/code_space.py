@@ -76,11 +76,11 @@ define preserve_nonecc void @leave(ptr %state, ptr %ring, i64 %budget, i64 %spar
  ret void
 }}
 """
-# The TLB does not have the page: fill it and do the instruction again, or carefully, or leave.
+# Call a function, of the TLB or of the ISA, and do the instruction again, or carefully, or leave.
 SLOW_CODE = f"""
 define preserve_nonecc void @NAME(ptr %state, ptr %ring, i64 %budget, i64 %spare, i64 %address)
  nounwind {{
- %fill.at = getelementptr i64, ptr %state, i64 {StateWord.FILL}
+ %fill.at = getelementptr i64, ptr %state, i64 FUNCTION
  %fill = load ptr, ptr %fill.at
  %filled = call i64 %fill(ptr %state, i64 %address, i64 ACCESS)
  %filled.at = getelementptr i64, ptr %state, i64 {StateWord.FILLED}
@@ -114,10 +114,15 @@ out:
 
 @cache
 def shared_pieces() -> dict[str, stencils.Stencil]:
-    """enter, leave, slow_read, slow_write."""
+    """enter, leave, slow_read, slow_write, slow_help."""
     text = SHARED_CODE
-    for name, access in (("slow_read", 0), ("slow_write", 1)):
-        text += SLOW_CODE.replace("NAME", name).replace("ACCESS", str(access))
+    for name, function, access in (
+        ("slow_read", StateWord.FILL, 0),
+        ("slow_write", StateWord.FILL, 1),
+        ("slow_help", StateWord.HELPER, 0),
+    ):
+        piece = SLOW_CODE.replace("NAME", name).replace("FUNCTION", str(int(function)))
+        text += piece.replace("ACCESS", str(access))
     machine = stencils.target_machine()
     module = llvm.parse_assembly(text)
     module.triple = machine.triple

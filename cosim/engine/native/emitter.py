@@ -17,6 +17,7 @@ so Python may branch on them); all other fields are *holes*, patched for each us
   An instruction with several accesses probes all of them first (`e.probe`), then does its work, so
   that it can be left and done again as if nothing had happened.
 - `e.leave_if(condition)`: rare cases go to Unicorn; nothing may have been written before.
+- `e.help_if(condition)`: the ISA's `helper` puts the state in order, and the instruction begins anew.
 - a row that ends a block calls exactly one of `e.jump()`, `e.branch(condition)`,
   `e.jump_indirect(address)` as its last act: *taken* is Instruction.target, *next* the instruction
   behind.
@@ -68,7 +69,7 @@ RANGES = f"""
 !{SMALL} = !{{i64 -1073741824, i64 1073741824}}
 !{WIDE} = !{{i64 -1, i64 -1}}
 """
-NEXT, TAKEN, LEAVE, LOOKUP = "next", "taken", "leave", "lookup"
+NEXT, TAKEN, LEAVE, LOOKUP, HELP = "next", "taken", "leave", "lookup", "slow_help"
 SLOW = {Access.READ: "slow_read", Access.WRITE: "slow_write"}
 
 
@@ -257,6 +258,7 @@ class Emitter:
             self.function.args[place].add_attribute("noalias")
         self.b = ir.IRBuilder(self.function.append_basic_block("entry"))
         self.state, self.ring, self.budget, self._spare, _ = self.function.args
+        self._first_ring = self.ring
         self.ended = False
         self.records = 0  # most that the instruction writes
 
@@ -423,10 +425,12 @@ class Emitter:
             found.calling_convention = CONVENTION
         return found
 
-    def _go(self, target: Any, argument: Value | None = None) -> None:
+    def _go(self, target: Any, argument: Value | None = None, *, undone: bool = False) -> None:
+        """undone: the records of this instruction are taken back."""
+        ring = self._first_ring if undone else self.ring
         undefined = ir.Constant(I64, ir.Undefined)
         given = [
-            self.state, self.ring, self.budget, self._spare, argument.raw if argument else undefined
+            self.state, ring, self.budget, self._spare, argument.raw if argument else undefined
         ]  # fmt: skip
         self.b.call(target, given, cconv=CONVENTION, tail="musttail")
         self.b.ret_void()
@@ -438,12 +442,20 @@ class Emitter:
         branch = self.b.cbranch(condition.raw, on, out)
         branch.set_weights([2000, 1])
         self.b.position_at_end(out)
-        self._go(self._continue(name), argument)
+        self._go(self._continue(name), argument, undone=name != LOOKUP)
         self.b.position_at_end(on)
 
     def leave_if(self, condition: Value) -> None:
         """Let Unicorn execute this instruction when the condition holds."""
         self._unless(~condition, LEAVE)
+
+    def help_if(self, condition: Value) -> None:
+        """Let the ISA's helper put the state in order when the condition holds; then once more."""
+        self._unless(~condition, HELP)
+
+    def next_if(self, condition: Value) -> None:
+        """Nothing is to be done when the condition holds: go to *next*."""
+        self._unless(~condition, NEXT)
 
     def jump(self) -> None:
         """The block ends: go to *taken*."""

@@ -122,6 +122,7 @@ class NativeEngine:
             StateWord.GATHER: gather_function.address,
             StateWord.SCATTER: scatter_function.address,
             StateWord.FLOATING: HOST_FLOATING_DEFAULT,
+            StateWord.HELPER: getattr(self._table, "HELPER_ADDRESS", 0),
         }.items():
             self._state[place] = value
 

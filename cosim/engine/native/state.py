@@ -36,6 +36,7 @@ class StateWord(IntEnum):
     GATHER = 16
     SCATTER = 17
     BOUNCE = 18  # 8 words
+    HELPER = 26  # host address of the ISA's function that puts the state in order
 
 
 class TlbWord(IntEnum):

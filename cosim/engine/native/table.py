@@ -6,9 +6,11 @@ An ISA's module `instructions` has
 - HOLES: kind -> function(instruction, field) -> int: what is patched into a stencil;
 - decode(code, pc) -> Instruction | None: the instruction at the start of `code` (16 bytes, or fewer
   at the end of the page); None: no row, it falls back to Unicorn;
-- plan(instructions) -> instructions, optional: a second look at a whole block before it is
-  translated: constants may be added (Instruction.with_constants), nothing may be left out;
+- plan(instructions, decode) -> instructions, optional: a second look at a whole block before it is
+  translated: constants may be added (Instruction.with_constants), nothing may be left out; decode:
+  the instruction at an address near the block, or None: what follows can only be a guess;
 - exclusive(words) -> (address, value) | None, optional: the exclusive monitor if blocks changed it;
+- HELPER_ADDRESS, optional: host address of what Emitter.help_if calls: (state, u64, u64) -> 1;
 - usable(words) -> bool: False: this thread runs on Unicorn (its floating-point control is unusual);
 - MEMORY_ROWS: rows whose field m is an offset, for the differential test;
 - unpack(words), pack(words): after registers came from Unicorn and before they go back (flags);

@@ -71,7 +71,7 @@ class Translator:
         self.forms: list[str] = []
         self._form_numbers: dict[str, int] = {}
         self.instructions = 0
-        self._plan = getattr(instructions, "plan", None)
+        self._second_look = getattr(instructions, "plan", lambda found, decode: found)
         self.block_instructions = BLOCK_INSTRUCTIONS
 
     def form_number(self, name: str) -> int:
@@ -112,8 +112,7 @@ class Translator:
         code: the bytes up to the end of the page.  page: number of the code page.
         """
         found, unknown = self.decode_block(code, pc, self.block_instructions)
-        if self._plan:
-            found = self._plan(found)
+        found = self._second_look(found, lambda at: self._decode_near(code, pc, at))
         self._library.build(found)
         self.instructions += len(found)
         return _Block(self, self._space, found, unknown, pc, physical, page).number
@@ -128,9 +127,15 @@ class Translator:
         instruction = self._isa.decode(code, int(row[SiteWord.PC]) & 0xFFFF_FFFF_FFFF_FFFF)
         if instruction is None or instruction.row.ends:
             return
+        [instruction] = self._second_look([instruction], lambda at: None)
         instruction = instruction.made_careful()
         self._library.build([instruction])
         row[SiteWord.CAREFUL] = _Careful(self, space, instruction, row).address
+
+    def _decode_near(self, code: bytes, pc: int, at: int) -> Instruction | None:
+        """The instruction at `at`, for a look ahead; None where the code given does not reach."""
+        offset = at - pc
+        return self._isa.decode(code[offset : offset + 16], at) if 0 <= offset < len(code) else None
 
     def stencil(self, instruction: Instruction):
         """Its stencil, which was built."""
