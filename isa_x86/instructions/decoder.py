@@ -221,14 +221,8 @@ def _operands(
     fields: dict[str, int] = {}
     for letter in pattern.letters:
         (constants if letter.isupper() else fields)[letter] = pattern.letter(letter, head.opcode)
-    if constants.pop("Z", 1) == 0 or pattern.byte:  # Z: the bit of the opcode that means bytes
-        size = 8
-    elif head.rex & 8 or pattern.d64 and not head.size:
-        size = 64
-    else:
-        size = 16 if head.size and not pattern.vector else 32
-    constants["S"] = size
-    wide = 0
+    # Z: the bit of the opcode that means bytes.
+    size = constants["S"] = _operand_size(pattern, head, constants.pop("Z", 1) == 0)
     relative = False
     if "r" in fields:
         fields["r"] = _register(fields["r"], head.rex & 1, size, head.rex, pattern.vector)
@@ -253,29 +247,46 @@ def _operands(
     if head.fs and not pattern.modrm or head.lock and constants.get("A", REGISTER) == REGISTER:
         return None
     if pattern.immediate:
-        length = {"ib": 1, "cb": 1, "iw": 2}.get(pattern.immediate, min(size // 8, 4))
-        if pattern.immediate == "iv":
-            length = size // 8
-        number = cursor.signed(length)
-        if pattern.immediate == "cb":
-            constants["I"] = number & 0xFF
-        else:
-            fields["imm"] = number
-        wide |= WIDE_IMMEDIATE * (not -SMALL <= number < SMALL)
+        _immediate(pattern, size, cursor, constants, fields)
     if row.where is not None and not row.where({**constants, **fields}):
         return None
     distance = cursor.signed(1 if pattern.distance == "jb" else 4) if pattern.distance else None
     if relative:
         fields["disp"] = fields["disp"] + pc + cursor.at & WORD
-    if "disp" in fields:
-        wide |= WIDE_DISPLACEMENT * (not -SMALL <= fields["disp"] < SMALL)
-    constants["W"] = wide
+    constants["W"] = sum(
+        wide
+        for name, wide in (("disp", WIDE_DISPLACEMENT), ("imm", WIDE_IMMEDIATE))
+        if not -SMALL <= fields.get(name, 0) < SMALL
+    )
     found = Instruction(row, tuple(constants.items()), fields, pc, cursor.at)
     if distance is not None:
         found.target = pc + cursor.at + distance & WORD
     if pattern.again:
         found.target = pc
     return found
+
+
+def _operand_size(pattern: Pattern, head: Head, of_bytes: bool) -> int:
+    """In bits."""
+    if of_bytes or pattern.byte:
+        return 8
+    if head.rex & 8 or pattern.d64 and not head.size:
+        return 64
+    return 16 if head.size and not pattern.vector else 32
+
+
+def _immediate(
+    pattern: Pattern, size: int, cursor: Cursor, constants: dict[str, int], fields: dict[str, int]
+) -> None:
+    """The number behind the operands: a hole, or a constant for forms that differ by it ("cb")."""
+    length = {"ib": 1, "cb": 1, "iw": 2}.get(pattern.immediate, min(size // 8, 4))
+    if pattern.immediate == "iv":
+        length = size // 8
+    number = cursor.signed(length)
+    if pattern.immediate == "cb":
+        constants["I"] = number & 0xFF
+    else:
+        fields["imm"] = number
 
 
 def _register(number: int, extension: int, size: int, rex: int, vector: bool) -> int:

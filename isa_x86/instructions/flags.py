@@ -77,7 +77,7 @@ class Effect(NamedTuple):
     """
 
     sets: str | None = None
-    kind: Kind | None = None
+    kind: Kind = Kind.WORD
     reads: str = ""
 
 
@@ -99,19 +99,13 @@ def flags_read(effect: Effect, constants: dict[str, int]) -> str:
 def enough(known: Known, wanted: str) -> bool:
     """Do we know how to compute these flags?"""
     for letter in wanted:
-        if letter == "C" and known.carry:
-            continue
-        if letter == "O" and known.overflow:
-            continue
-        if letter == "C" and known.carry == 0 and known.base is not None:
-            continue
-        if letter != "C" and known.rest:
-            if letter != "O" or known.overflow == 0:
-                continue
-        elif letter != "C" and known.rest == 0 and known.base is not None:
-            if letter != "O" or known.overflow == 0:
-                continue
-        return False
+        if letter == "C":
+            apart, source = known.carry, known.base
+        else:
+            apart = known.overflow if letter == "O" else 0
+            source = known.rest or (known.base if known.rest == 0 else None)
+        if not apart and (apart is None or source is None):
+            return False
     return True
 
 

@@ -221,9 +221,13 @@ def arithmetic_rows():
             compare(shape, size),
             where=lambda v: v["I"] < 8,
         )
+
+
+def bitwise_rows():
+    """Two shapes of each operation on bits."""
     for suffix in ("ps", "pd"):
         prefix = SHAPES[suffix][0]
-        for name, opcode, operation in (
+        for name, opcode, combine in (
             ("and", 0x54, simple(lambda a, b: a & b)),
             ("andn", 0x55, andn),
             ("or", 0x56, simple(lambda a, b: a | b)),
@@ -233,8 +237,12 @@ def arithmetic_rows():
                 f"{name}{suffix}",
                 f"{prefix} 0f {binary(opcode)} /r v",
                 f"{name}{suffix}".upper(),
-                two(64, operation),
+                two(64, combine),
             )
+
+
+def scalar_rows():
+    """Comparisons that set flags, and conversions from and to integers."""
     for suffix in ("ss", "sd"):
         prefix, shape, size = SHAPES[suffix]
         flags = Effect("word")
@@ -276,6 +284,8 @@ def arithmetic_rows():
 # fmt: off
 ROWS = (
     *arithmetic_rows(),
+    *bitwise_rows(),
+    *scalar_rows(),
     Row("movmskps", "np 0f 01010000 /rr v", "MOVMSKPS", mask("llvm.x86.sse.movmsk.ps", SINGLES)),
     Row("movmskpd", "66 0f 01010000 /rr v", "MOVMSKPD", mask("llvm.x86.sse2.movmsk.pd", DOUBLES)),
     Row("cvtps2pd", "np 0f 01011010 /r v", "CVTPS2PD", singles_to_doubles),

@@ -580,6 +580,10 @@ def shift_rows():
             with_constant(shift_count, number),
             flags=MAYBE,
         )
+
+
+def rotate_rows():
+    """rol, ror, and the shifts of two registers."""
     for number, name in ((0, "rol"), (1, "ror")):
         yield Row(
             f"{name}_immediate",
@@ -637,6 +641,7 @@ def with_constant(semantics, number: int):
 ROWS = (
     *operation_rows(),
     *shift_rows(),
+    *rotate_rows(),
     Row("mov_store", "1000100Z /r", "MOV", move_store),
     Row("mov_load", "1000101Z /r", "MOV", move_load),
     Row("mov_immediate", "1100011Z /0 iz", "MOV", move_immediate, where=lambda v: v["reg"] == 0),
@@ -683,6 +688,6 @@ ROWS = (
     Row("cmovcc", "0f 0100CCCC /r", "CMOVcc", move_condition, flags=READS_CONDITION),
     Row("clc", "11111000", "CLC", carry_flag(0), flags=CARRY),
     Row("stc", "11111001", "STC", carry_flag(1), flags=CARRY),
-    Row("cmc", "11110101", "CMC", carry_flag(None), flags=Effect("carry", None, "C")),
+    Row("cmc", "11110101", "CMC", carry_flag(None), flags=Effect("carry", reads="C")),
 )
 # fmt: on

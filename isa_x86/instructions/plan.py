@@ -6,7 +6,7 @@ that set them (flags.LAZY, DEAD, WORD_TOO).
 
 from collections.abc import Callable, Sequence
 
-from cosim.engine.native.table import Instruction
+from cosim.engine.native.table import Constant, Instruction
 from isa_x86.instructions.flags import (
     DEAD,
     IN_WORD,
@@ -63,7 +63,7 @@ def plan(instructions: Sequence[Instruction], decode: Decode) -> list[Instructio
     fates = _fates(instructions, decode)
     for instruction, fate in zip(instructions, fates, strict=True):
         does = effect(instruction)
-        more = {}
+        more: dict[str, Constant] = {}
         reads = flags_read(does, dict(instruction.constants))
         if reads:
             more["F"] = tuple(known) if enough(known, reads) else None
@@ -83,9 +83,8 @@ def _fates(instructions: Sequence[Instruction], decode: Decode) -> list[int]:
     for instruction in reversed(instructions):
         does = effect(instruction)
         fate = DEAD if overwritten else LAZY
-        if does.sets in ("all", "word") and last:
-            if does.sets == "all" and _read_behind(instructions, decode):
-                fate = WORD_TOO
+        if does.sets == "all" and last and _read_behind(instructions, decode):
+            fate = WORD_TOO
         if does.sets and does.sets != "maybe":
             last = False
         fates.append(fate)

@@ -300,7 +300,7 @@ def shift_immediate(bits, kind):
     def semantics(e, f):
         shape = lanes(bits)
         value = e.read("vector", "rm", shape=shape)
-        if f.I >= bits and kind != "ashr":
+        if kind != "ashr" and bits <= f.I:
             result = ir.Constant(shape, [0] * shape.count)
         else:
             result = getattr(e.b, kind)(value.raw, splat(shape, min(f.I, bits - 1)))

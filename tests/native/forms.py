@@ -65,9 +65,7 @@ def _awkward(found) -> bool:
     fields, constants = found.fields, dict(found.constants)
     if constants.get("A") == 2:
         return True
-    if abs(fields.get("disp", 0)) > 0x2_0000 or fields.get("base") == 20:
-        return True
-    return False
+    return abs(fields.get("disp", 0)) > 0x2_0000 or fields.get("base") == 20
 
 
 def x86_addresses(instruction) -> dict[str, bool]:

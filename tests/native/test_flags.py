@@ -1,5 +1,5 @@
-"""Do flags that are kept as operands come out as Unicorn's, whoever reads them, wherever a block ends
-and wherever an instruction is left to Unicorn?
+"""Do flags that are kept as operands come out as Unicorn's, whoever reads them, wherever a block
+ends and wherever an instruction is left to Unicorn?
 
 Random sequences of instructions that set and read flags, as one block and as several, with memory
 operands that sometimes cross a page (those are left in the middle of a block).

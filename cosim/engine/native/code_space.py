@@ -43,9 +43,10 @@ class BlockWord(IntEnum):
     COUNT = 5  # instructions
     RECORDS = 6  # most records it writes
     PC = 7
+    OTHER_PAGE = 8  # number of the code page its last instruction goes over to, or PAGE
 
 
-BLOCK_WORDS = 8
+BLOCK_WORDS = 9
 NO_BLOCK = -1
 
 SHARED_CODE = f"""
@@ -238,6 +239,11 @@ class CodeSpace:
         """Let (space, pc) mean this block."""
         slot = table_slot(self.table, np.int64(space), np.int64(pc - (pc >> 63 << 64)))
         self.table[slot] = (space + 1, pc - (pc >> 63 << 64), block)
+
+    def find(self, space: int, pc: int) -> int:
+        """Number of the block at (space, pc), or NO_BLOCK."""
+        slot = table_slot(self.table, np.int64(space), np.int64(pc - (pc >> 63 << 64)))
+        return int(self.table[slot, 2]) if self.table[slot, 0] else NO_BLOCK
 
     def kill(self, space: int, block: int) -> None:
         """Take a block out of use: whoever is still linked to it looks for its address anew."""

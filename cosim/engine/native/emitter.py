@@ -17,7 +17,7 @@ so Python may branch on them); all other fields are *holes*, patched for each us
   An instruction with several accesses probes all of them first (`e.probe`), then does its work, so
   that it can be left and done again as if nothing had happened.
 - `e.leave_if(condition)`: rare cases go to Unicorn; nothing may have been written before.
-- `e.help_if(condition)`: the ISA's `helper` puts the state in order, and the instruction begins anew.
+- `e.help_if(condition)`: the ISA's helper puts the state in order; then it begins anew.
 - a row that ends a block calls exactly one of `e.jump()`, `e.branch(condition)`,
   `e.jump_indirect(address)` as its last act: *taken* is Instruction.target, *next* the instruction
   behind.

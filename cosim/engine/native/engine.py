@@ -14,7 +14,7 @@ import numpy as np
 from cosim.engine import hooks
 from cosim.engine.control import NONE, Control
 from cosim.engine.interface import UNLIMITED, Reason, Stop
-from cosim.engine.native.code_space import CodeSpace
+from cosim.engine.native.code_space import NO_BLOCK, BlockWord, CodeSpace
 from cosim.engine.native.runtime import (
     BUFFER_RECORDS,
     Outcome,
@@ -37,7 +37,7 @@ from cosim.engine.native.state import (
     StateWord,
 )
 from cosim.engine.native.stencils import Library
-from cosim.engine.native.translator import Translator, page_bytes
+from cosim.engine.native.translator import LONGEST_BYTES, Translator, next_page, page_bytes
 from cosim.engine.stream import Word
 from cosim.engine.unicorn_engine import UnicornEngine
 from cosim.engine.unicorn_translator import RegisterBatch
@@ -308,8 +308,6 @@ class NativeEngine:
             return None
         page = self._pages.get(key)
         if page is None:
-            if len(self._pages) >= CODE_PAGES:
-                self._forget_everything()
             page = CodePage(len(self._pages), frame, self._signature(frame))
             self._pages[key] = page
         elif not self._state_words[PAGES_WORD + page.number]:
@@ -322,19 +320,33 @@ class NativeEngine:
         return page
 
     def _check(self, pc: int) -> bool:
-        return self._page(pc) is not None
+        """Compare the pages of the block at `pc` with memory; False: one cannot be executed."""
+        page = self._page(pc)
+        if page is None:
+            return False
+        block = self._space.find(int(self._run_words[RunWord.SPACE]), pc)
+        if block == NO_BLOCK or self._space.blocks[block, BlockWord.OTHER_PAGE] == page.number:
+            return True
+        return self._page(next_page(pc)) is not None
 
     def _translate(self, pc: int) -> bool:
-        """Make the block at `pc`; False: its page cannot be executed."""
-        if self._space.full:
+        """Make the block at `pc`; False: a page that it needs cannot be executed."""
+        if self._space.full or len(self._pages) + 2 > CODE_PAGES:
             self._forget_everything()
         page = self._page(pc)
         if page is None:
             return False
+        number = page.number
         physical = page.frame + pc % PAGE_BYTES
-        block = self.translator.make(
-            page_bytes(self._physical, physical), pc, physical, page.number
-        )
+        code = page_bytes(self._physical, physical)
+        if len(code) < LONGEST_BYTES and self._table.decode(code, pc) is None:
+            other = self._page(next_page(pc))
+            if other is None:
+                return False
+            code += page_bytes(self._physical, other.frame)
+            number = other.number
+            other.blocks.append(self._space.block_count)
+        block = self.translator.make(code, pc, physical, page.number, number)
         page.blocks.append(block)
         self._space.insert(int(self._run_words[RunWord.SPACE]), pc, block)
         return True

@@ -123,8 +123,8 @@ PAGES_WORD = CODE_PAGES_AT // 8
 R_PC, R_PENDING, R_SPACE, R_ENTER, R_BUFFER, R_SITE, R_WORST, R_ENTERED = (
     int(word) for word in list(RunWord)[:8]
 )
-(B_CHECKED, B_PLAIN, B_PAGE_CHECKED, B_LINE, B_PAGE, B_COUNT, B_RECORDS) = (
-    int(word) for word in list(BlockWord)[:7]
+(B_CHECKED, B_PLAIN, B_PAGE_CHECKED, B_LINE, B_PAGE, B_COUNT, B_RECORDS, _, B_OTHER_PAGE) = (
+    int(word) for word in BlockWord
 )
 (T_KIND, T_PC, T_UNDONE, T_RETRY, T_LINE_KIND, T_LINE, T_PAGE, T_FORM) = (
     int(word) for word in list(SiteWord)[:8]
@@ -342,8 +342,9 @@ def run_blocks(p, s, run, sites, blocks, table):
         if table[slot, 0] == 0 or table[slot, 2] == NO_BLOCK:
             return MISSING
         block = table[slot, 2]
-        if s[PAGES_WORD + blocks[block, B_PAGE]] == ZERO:
-            return UNCHECKED
+        for page in (blocks[block, B_PAGE], blocks[block, B_OTHER_PAGE]):
+            if s[PAGES_WORD + page] == ZERO:
+                return UNCHECKED
         if run[R_PENDING] != NEVER:
             site = S64(run[R_PENDING])
             run[R_PENDING] = NEVER

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 from cosim.engine.native.state import REGISTERS_WORD, REGISTERS_WORDS
 
 WORD_BITS = 32
+Constant = Any  # hashable: part of the key
 
 
 class Slot(NamedTuple):
@@ -86,7 +87,7 @@ class Instruction:
     """
 
     row: Row
-    constants: tuple[tuple[str, int], ...]
+    constants: tuple[tuple[str, Constant], ...]
     fields: dict[str, int]
     pc: int = 0
     length: int = 4
@@ -97,7 +98,7 @@ class Instruction:
     def __post_init__(self) -> None:
         self.key = (self.row.name, self.constants, self.careful)
 
-    def with_constants(self, **more: int) -> "Instruction":
+    def with_constants(self, **more: Constant) -> "Instruction":
         """The same with further constants."""
         constants = (*self.constants, *more.items())
         return replace(self, constants=constants)

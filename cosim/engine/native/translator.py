@@ -7,8 +7,9 @@
  body                 per instruction: FETCH record when a line begins, then its stencil
  stubs                mov [SITE], number; jmp to what the exit needs
 ```
-A block is straight-line code of one page.  The FETCH record of its first line is written only when
-the line differs from the last one, those of further lines always.
+A block is straight-line code of one page; an instruction that goes over to the next page is a block
+of its own, whose checked and plain entries look at the other page's word, too.  The record of the
+first line is written only when the line differs from the last one, those of further lines always.
 """
 
 import struct
@@ -51,6 +52,7 @@ from cosim.errors import MachineError
 from cosim.units import LINE_BYTES, PAGE_BYTES
 
 BLOCK_INSTRUCTIONS = 64
+LONGEST_BYTES = 16  # at least the longest instruction of any ISA
 LINE_SHIFT = LINE_BYTES.bit_length() - 1
 FETCH = Kind.FETCH << KIND_SHIFT | (LINE_BYTES - 1) << SIZE_SHIFT
 RECORDS_PER_INSTRUCTION = 9  # most that one instruction writes, its FETCH record included
@@ -89,9 +91,11 @@ class Translator:
         found: list[Instruction] = []
         at = 0
         while len(found) < most and at < len(code):
-            instruction = self._isa.decode(code[at : at + 16], pc + at)
+            instruction = self._isa.decode(code[at : at + LONGEST_BYTES], pc + at)
             if instruction is None or at + instruction.length > len(code):
-                return found, self._isa.name_of(code[at : at + 16])
+                if found and len(code) - at < LONGEST_BYTES:
+                    break  # it may go over the end of the page: a block of its own
+                return found, self._isa.name_of(code[at : at + LONGEST_BYTES])
             found.append(instruction)
             at += instruction.length
             if instruction.row.ends:
@@ -106,16 +110,19 @@ class Translator:
         pc: int,
         physical: int,
         page: int,
+        other_page: int,
     ) -> int:
         """Translate from `pc` (at physical byte address `physical`) on; the block's number.
 
-        code: the bytes up to the end of the page.  page: number of the code page.
+        code: the bytes up to the end of the page.  page: number of the code page.  other_page: of
+        the next one when `code` is one instruction that goes over to it, or the same.
         """
-        found, unknown = self.decode_block(code, pc, self.block_instructions)
+        most = self.block_instructions if other_page == page else 1
+        found, unknown = self.decode_block(code, pc, most)
         found = self._second_look(found, lambda at: self._decode_near(code, pc, at))
         self._library.build(found)
         self.instructions += len(found)
-        return _Block(self, self._space, found, unknown, pc, physical, page).number
+        return _Block(self, self._space, found, unknown, pc, physical, page, other_page).number
 
     def make_careful(self, site: int, code: bytes) -> None:
         """Code for accesses of the instruction at exit `site` over the end of a page.
@@ -135,7 +142,11 @@ class Translator:
     def _decode_near(self, code: bytes, pc: int, at: int) -> Instruction | None:
         """The instruction at `at`, for a look ahead; None where the code given does not reach."""
         offset = at - pc
-        return self._isa.decode(code[offset : offset + 16], at) if 0 <= offset < len(code) else None
+        return (
+            self._isa.decode(code[offset : offset + LONGEST_BYTES], at)
+            if 0 <= offset < len(code)
+            else None
+        )
 
     def stencil(self, instruction: Instruction):
         """Its stencil, which was built."""
@@ -281,8 +292,10 @@ class _Block(_Maker):
         pc: int,
         physical: int,
         page: int,
+        other_page: int,
     ) -> None:
         super().__init__(translator, space, page, instructions)
+        self._other_page = other_page
         self._count = len(instructions)
         self._delta = physical - pc
         self._line = self._line_of(pc)
@@ -309,7 +322,8 @@ class _Block(_Maker):
         space.block_count += 1
         entries = [base + self._a.labels[x] for x in ("checked", "plain", "page checked")]
         signed = pc - (pc >> 63 << 64)
-        space.blocks[self.number] = [*entries, first_line, page, self._count, records, signed]
+        row = [*entries, first_line, page, self._count, records, signed, other_page]
+        space.blocks[self.number] = row
 
     def _line_of(self, pc: int) -> int:
         return self._space.line_number(pc >> LINE_SHIFT, pc + self._delta >> LINE_SHIFT)
@@ -318,14 +332,17 @@ class _Block(_Maker):
 
     def _entries(self, pc: int) -> None:
         a = self._a
-        a.place("page checked")
-        a.code += COMPARE_LONG + word(CODE_PAGES_AT + 8 * self._page) + b"\0"
-        a.jump(JE, "stale")
         self._later("stale", SiteKind.STALE, pc)
+        a.place("page checked")
+        self._check_page(self._page)
         a.place("checked")
+        if self._other_page != self._page:  # whoever comes knows the first page only
+            a.place("plain")
+            self._check_page(self._other_page)
         a.code += COMPARE_WORD + word(8 * StateWord.LINE) + word(self._line)
         a.jump(JNE, "fetch")
-        a.place("plain")
+        if self._other_page == self._page:
+            a.place("plain")
         self._pay()
         a.place("body")
         line = self._line
@@ -345,6 +362,10 @@ class _Block(_Maker):
             self._site(SiteKind.BUDGET, pc, target=emitter.LEAVE)
 
         self._stubs += [fetch, budget]
+
+    def _check_page(self, page: int) -> None:
+        self._a.code += COMPARE_LONG + word(CODE_PAGES_AT + 8 * page) + b"\0"
+        self._a.jump(JE, "stale")
 
     def _pay(self) -> None:
         self._a.code += SUB_BUDGET + bytes([self._count])
@@ -387,6 +408,11 @@ class _Block(_Maker):
         at = len(self._a.code) + len(JMP)
         label = self._link_later(pc, at)
         self._a.jump(JMP, label)
+
+
+def next_page(address: int) -> int:
+    """Address of the page behind."""
+    return (address | PAGE_BYTES - 1) + 1 & 0xFFFF_FFFF_FFFF_FFFF
 
 
 def page_bytes(physical: np.ndarray, address: int) -> bytes:
