@@ -27,7 +27,7 @@ NAME_BYTES_MAX = 255  # of a routing id, as in ZeroMQ
 READ_BYTES = 1 << 16
 LENGTH = struct.Struct("<I")
 TIMEVAL = struct.Struct("@ll")  # struct timeval, for SO_RCVTIMEO: socket(7)
-STRANGERS_MAX = 64  # connections at once that have not given a name yet
+CONNECTIONS_MAX = 256  # a machine has up to 64 nodes
 LOST_MS = 20  # a wait for a peer that is gone
 
 
@@ -155,7 +155,7 @@ class LocalRouter:
             stream, _ = self._listener.accept()
         except OSError:
             return  # it is gone already
-        if len(self._connections) - len(self._named) >= STRANGERS_MAX:
+        if len(self._connections) >= CONNECTIONS_MAX:
             stream.close()
             return
         stream.setblocking(False)
@@ -265,7 +265,7 @@ class LocalDealer:
             elif frames:
                 self._arrived.extend(frames)
                 return [self._arrived.popleft()]
-            elif 0 <= timeout_ms and time.monotonic() >= deadline_s:
+            elif timeout_ms >= 0 and time.monotonic() >= deadline_s:
                 return None
         time.sleep((min(timeout_ms, LOST_MS) if timeout_ms >= 0 else LOST_MS) / 1000)
         return None

@@ -29,7 +29,7 @@ MESSAGE_BYTES_MAX = (
     64 << 20
 )  # collected statistics and console bursts are far below; more is an attack
 QUEUE_MESSAGES_MAX = 10_000  # high-water mark of each direction of a socket
-QUEUE_BYTES_MAX = 2 * MESSAGE_BYTES_MAX  # the same, of a plain stream
+QUEUE_BYTES_MAX = 8 << 20  # what a plain stream keeps for a peer that does not read
 BAD_MESSAGES_IN_A_ROW_MAX = 256  # then `receive` returns, so that a flood cannot keep its caller
 FOREVER_MS = -1
 REFUSALS = (
