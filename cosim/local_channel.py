@@ -19,6 +19,7 @@ import socket
 import struct
 import time
 from collections import deque
+from contextlib import suppress
 
 from cosim.errors import MachineError
 
@@ -57,15 +58,22 @@ class Connection:
             return None
         if not read:
             return None
-        data = self._received + read if self._received else read
+        size = LENGTH.size
+        if (
+            not self._received
+            and len(read) >= size
+            and LENGTH.unpack_from(read)[0] == len(read) - size
+        ):
+            return [read[size:]]  # nearly always: one message is under way in a turn
+        data = self._received + read
         frames, start = [], 0
-        while len(data) - start >= LENGTH.size:
-            end = start + LENGTH.size + LENGTH.unpack_from(data, start)[0]
-            if end - start > self._bytes_max + LENGTH.size:
+        while len(data) - start >= size:
+            end = start + size + LENGTH.unpack_from(data, start)[0]
+            if end - start > self._bytes_max + size:
                 return None
             if end > len(data):
                 break
-            frames.append(data[start + LENGTH.size : end])
+            frames.append(data[start + size : end])
             start = end
         self._received = data[start:]
         return frames
@@ -116,18 +124,15 @@ class LocalRouter:
         """The next frames: routing id, payload."""
         if self._arrived:
             return self._arrived.popleft()
-        deadline_s = time.monotonic() + timeout_ms / 1000
         wait_s = timeout_ms / 1000 if timeout_ms >= 0 else -1
+        deadline_s = time.monotonic() + wait_s
         while True:
-            events = self._epoll.poll(wait_s)
-            for descriptor, event in events:
+            for descriptor, event in self._epoll.poll(wait_s):
                 self._serve(descriptor, event)
             if self._arrived:
                 return self._arrived.popleft()
-            if timeout_ms >= 0:
-                wait_s = max(0.0, deadline_s - time.monotonic())
-                if wait_s == 0.0:
-                    return None
+            if timeout_ms >= 0 and (wait_s := deadline_s - time.monotonic()) <= 0:
+                return None
 
     def close(self, flush_ms: int = 0) -> None:
         """Close everything; a stream keeps for its reader what was written."""
@@ -135,19 +140,17 @@ class LocalRouter:
             self._drop(found)
         self._epoll.close()
         self._listener.close()
-        try:
+        with suppress(OSError):  # whoever removes the folder may be faster
             os.unlink(self._path)
-        except OSError:
-            pass  # whoever removes the folder was faster
 
     def _serve(self, descriptor: int, event: int) -> None:
-        if descriptor == self._listener.fileno():
-            self._accept()
-            return
         found = self._connections.get(descriptor)
-        if found is not None and event & select.EPOLLOUT:
+        if found is None:
+            self._accept()  # the listener, or a connection that was dropped since
+            return
+        if event & select.EPOLLOUT:
             self._flush(found)
-        if found is not None and event & ~select.EPOLLOUT:
+        if event & ~select.EPOLLOUT:
             self._read(found)
 
     def _accept(self) -> None:
@@ -254,7 +257,6 @@ class LocalDealer:
         """The next frame; of a peer that is gone None, after LOST_MS at most."""
         if self._arrived:
             return [self._arrived.popleft()]
-        deadline_s = time.monotonic() + timeout_ms / 1000
         while not self.lost:
             try:
                 frames = self._connection.read(self._waiting(timeout_ms))
@@ -263,10 +265,8 @@ class LocalDealer:
             if frames is None:
                 self.lost = True
             elif frames:
-                self._arrived.extend(frames)
-                return [self._arrived.popleft()]
-            elif timeout_ms >= 0 and time.monotonic() >= deadline_s:
-                return None
+                self._arrived.extend(frames[1:])
+                return frames[:1]
         time.sleep((min(timeout_ms, LOST_MS) if timeout_ms >= 0 else LOST_MS) / 1000)
         return None
 

@@ -144,7 +144,7 @@ class SocketChannel:
 
     def __init__(self, kind: int, limits: Limits) -> None:
         self.socket: zmq.Socket = zmq.Context.instance().socket(kind)
-        self.pollable = self.socket
+        self.pollable: Any = self.socket
         self.socket.setsockopt(zmq.LINGER, 0)
         self._receive_ms = -1  # ZeroMQ's own value: wait for ever
         self.socket.setsockopt(zmq.SNDHWM, QUEUE_MESSAGES_MAX)
