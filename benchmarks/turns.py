@@ -10,8 +10,8 @@ do.
 - us_per_turn_mean: elapsed time per turn, less the start: what a run of 100 takes is subtracted.
 - of_the_node_mean: the engine (with pricing, estimated from the references of a turn and the price
   of one that hits L1D), and the kernel's Python.
-- wire_and_waking: the rest: messages, their checks, and the host waking the other process.  Of 95 us
-  at the 50th, two wakes were 55; the rest was Python whose caches the other process had emptied.
+- wire_and_waking: the rest: messages, their checks, and the host waking the other process.  Of
+  95 us at the 50th, two wakes were 55; the rest was Python, whose caches others had emptied.
 - processor: time of all processes of the machine per turn, whatever the host did meanwhile.
 
     python -m benchmarks.turns [--times 300000] [--repeat 3]
