@@ -1,8 +1,12 @@
 """Does the cost of simulating grow with the nodes that are there?  2, 4, 8 and 16 nodes, as JSON.
 
-- `turn`: two nodes hammer one lock, all others are idle; what a turn costs.
+- `turn`: two nodes hammer one lock, all others are idle; what a turn costs: the difference between
+  a long run and a short one, because each node that is there costs 5 ms once, at its first turn.
 - `interrupt`: nodes 0 and 1 send each other interrupts, all others are idle; what one costs.
 - `busy`: every node adds to numbers of its own, all at once; what a simulated instruction costs.
+  How many turns it takes is the schedule's: a core may go one quantum beyond the next, which is up
+  to two quanta a turn with two busy cores and one with many.  `turns_of_the_schedule` counts the
+  turns of cores that do nothing but compute for as long, with the timebase alone.
 - memory (with `busy`): of the processes of a node, the memory system and the timebase, less what
   they share with others.
 
@@ -19,10 +23,14 @@ import json
 import os
 from pathlib import Path
 
-from launch import Machine, statistics
+from cosim import conductor
+from cosim.timebase import End, Halt
+from cosim.units import ps_of_cycles
+from launch import Machine, Run, statistics
 
 LOCK = Path(__file__).parent / "guests" / "lock.c"
 ROUNDS = 300  # of pingpong
+LONGER = 5  # the long run of two takes the lock so many times as often
 BUSY_ROUNDS = 6  # of compute over 256 KiB, on each node: 3 million instructions
 
 
@@ -31,12 +39,12 @@ def names(count: int) -> list[str]:
     return [f"{'arm' if i % 2 else 'x86'}{i // 2 or ''}" for i in range(count)]
 
 
-def run(count: int, programs: list[tuple]) -> dict[str, float]:
-    """The statistics of programs that run together on so many nodes."""
+def run(count: int, programs: list[tuple]) -> Run:
+    """Programs that run together on so many nodes."""
     with Machine(nodes=names(count), os="vanilla") as machine:
         done = machine.run_together(programs)
     assert done.exit_status == 0, done.console
-    return done.statistics
+    return done
 
 
 def processor_us(values: dict[str, float], *without: str) -> float:
@@ -55,19 +63,23 @@ def instructions(values: dict[str, float], count: int) -> float:
 
 def turn(count: int, times: int) -> dict[str, float]:
     """A bounded turn, with all nodes but two idle."""
-    values = run(count, [(LOCK, node, [2, times]) for node in names(count)[:2]])
-    turns = values["lockstep.turns"]
+    short, long = (
+        run(count, [(LOCK, node, [2, taken]) for node in names(count)[:2]]).statistics
+        for taken in (times, LONGER * times)
+    )
+    turns = long["lockstep.turns"] - short["lockstep.turns"]
+    timebase_us = long["host.timebase.cpu_us"] - short["host.timebase.cpu_us"]
     return {
-        "processor_us": processor_us(values, "memsys") / turns,
-        "timebase_us": values["host.timebase.cpu_us"] / turns,
-        "p10_us": values["host.turn_ns.p10"] / 1000,
-        "memsys_us_per_second": values["host.memsys.cpu_us"] / values["host.seconds"],
+        "processor_us": (processor_us(long, "memsys") - processor_us(short, "memsys")) / turns,
+        "timebase_us": timebase_us / turns,
+        "p10_us": long["host.turn_ns.p10"] / 1000,
+        "memsys_us_per_second": long["host.memsys.cpu_us"] / long["host.seconds"],
     }
 
 
 def interrupt(count: int) -> dict[str, float]:
     """An interrupt, with all nodes but two idle."""
-    values = run(count, [("pingpong", node, [ROUNDS]) for node in names(count)[:2]])
+    values = run(count, [("pingpong", node, [ROUNDS]) for node in names(count)[:2]]).statistics
     sent = sum(values[f"{node}.ipi.sent"] for node in names(count))
     return {
         "processor_us": processor_us(values, "memsys") / sent,
@@ -77,7 +89,8 @@ def interrupt(count: int) -> dict[str, float]:
 
 def busy(count: int) -> dict[str, float]:
     """An instruction, with all nodes busy."""
-    values = run(count, [("compute", node, [BUSY_ROUNDS]) for node in names(count)])
+    finished = run(count, [("compute", node, [BUSY_ROUNDS]) for node in names(count)])
+    values = finished.statistics
     done = instructions(values, count)
     node = names(count)[-1]
     return {
@@ -86,19 +99,37 @@ def busy(count: int) -> dict[str, float]:
         "seconds": values["host.seconds"],
         "instructions": done,
         "turns_per_million_instructions": values["lockstep.turns"] / done * 1e6,
+        "turns_of_the_schedule": turns_of_the_schedule(finished) / done * 1e6,
         "node_mib": values[f"host.{node}.memory_kib"] / 1024,
         "memsys_mib": values["host.memsys.memory_kib"] / 1024,
         "timebase_mib": values["host.timebase.memory_kib"] / 1024,
     }
 
 
-def lookahead_turns(count: int) -> float:
-    """Turns per quantum of virtual time of one core, when all of `count` cores are busy.
-
-    A turn ends a quantum behind the next core; when the clocks stand evenly apart, it goes
-    quantum * count / (count - 1) ahead: 2 quanta with two nodes, 1 with many.
-    """
-    return (count - 1) / count
+def turns_of_the_schedule(finished: Run) -> int:
+    """Turns of cores that only compute, each for the virtual time that its program computed."""
+    values, nodes = finished.statistics, finished.manifest["nodes"]
+    ends_ps = [
+        ps_of_cycles(
+            int(values[f"{row['name']}.core0.instructions_user"])
+            + int(values[f"{row['name']}.core0.memory_cycles_user"]),
+            row["frequency_hz"],
+        )
+        for row in nodes
+    ]
+    timebase = conductor.build({**finished.manifest, "run": {}})
+    timebase.programs_live = len(nodes)
+    for core, row in enumerate(nodes):
+        timebase.join(core, row["name"])
+    while not isinstance(turn := timebase.next_turn(), Halt | End):
+        end_ps = ends_ps[turn.core]
+        done = turn.until_ps < 0 or turn.until_ps >= end_ps
+        timebase.turned({
+            "core": turn.core, "sequence": turn.sequence, "wake_ps": -1, "ended": int(done),
+            "now_ps": end_ps if done else turn.until_ps, "state": "off" if done else "runnable",
+            "sends": [], "acknowledges": [],
+        })  # fmt: skip
+    return timebase.turns
 
 
 def smallest(rows: list[dict[str, float]]) -> dict[str, float]:
@@ -141,9 +172,7 @@ def main() -> None:
             "instruction_busy": ratios(best["busy"], "processor_ns"),
             "turn_busy": ratios(best["busy"], "processor_us_per_turn"),
             "turns_per_instruction_busy": ratios(best["busy"], "turns_per_million_instructions"),
-            "turns_per_instruction_of_the_lookahead": {
-                n: round(lookahead_turns(n) / lookahead_turns(min(counts)), 2) for n in counts
-            },
+            "turns_of_the_schedule": ratios(best["busy"], "turns_of_the_schedule"),
             "node_memory": ratios(best["busy"], "node_mib"),
         },
     }, indent=1))  # fmt: skip

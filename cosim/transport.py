@@ -6,13 +6,13 @@ outgoing (a wrong one is our own bug: ProtocolError) and incoming (a wrong one i
 first message of one must be the greeting with the run's token, and until the owner accepts it
 everything else from it is refused.
 
-Endpoints talk through a channel: ZeroMQ sockets, or queues inside one process for tests
-(`Loopback`). `ipc://` endpoints lie in a private folder; `tcp://` endpoints use CURVE: who lacks
-the server's public key cannot connect, and the token is never sent in clear.
+Endpoints talk through a channel: ZeroMQ sockets, plain streams between processes of one host
+(cosim/local_channel.py), or queues inside one process (cosim/loopback.py).  `ipc://` and
+`unix://` endpoints lie in a private folder, the latter are plain; `tcp://` endpoints use CURVE: who
+lacks the server's public key cannot connect, and the token is never sent in clear.
 """
 
 import hmac
-from collections import deque
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, Protocol
 
@@ -21,12 +21,14 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from cosim.errors import InputError, MachineError, ProtocolError
+from cosim.local_channel import SCHEME, LocalDealer, LocalRouter
 from cosim.wire import Protocol as MessageProtocol
 
 MESSAGE_BYTES_MAX = (
     64 << 20
 )  # collected statistics and console bursts are far below; more is an attack
 QUEUE_MESSAGES_MAX = 10_000  # high-water mark of each direction of a socket
+QUEUE_BYTES_MAX = 8 << 20  # what a plain stream keeps for a peer that does not read
 BAD_MESSAGES_IN_A_ROW_MAX = 256  # then `receive` returns, so that a flood cannot keep its caller
 FOREVER_MS = -1
 REFUSALS = (
@@ -94,7 +96,12 @@ def new_keys() -> Keys:
 
 
 class Channel(Protocol):
-    """Moves frames: a ZeroMQ socket or a loopback queue."""
+    """Moves frames: a ZeroMQ socket, a plain stream or a loopback queue.
+
+    pollable: what ZeroMQ's poller can wait for, None when there is nothing.
+    """
+
+    pollable: Any
 
     def send(self, frames: list[bytes]) -> bool:
         """False when there is nobody to take them."""
@@ -136,6 +143,7 @@ class SocketChannel:
 
     def __init__(self, kind: int, limits: Limits) -> None:
         self.socket: zmq.Socket = zmq.Context.instance().socket(kind)
+        self.pollable: Any = self.socket
         self.socket.setsockopt(zmq.LINGER, 0)
         self._receive_ms = -1  # ZeroMQ's own value: wait for ever
         self.socket.setsockopt(zmq.SNDHWM, QUEUE_MESSAGES_MAX)
@@ -208,51 +216,6 @@ class SocketChannel:
     def close(self, flush_ms: int = 0) -> None:
         """Close the socket, giving queued messages `flush_ms` to leave."""
         self.socket.close(linger=flush_ms)
-
-
-class Loopback:
-    """Queues that stand for one router socket and its dealers inside one process, for tests."""
-
-    def __init__(self) -> None:
-        self.to_router: deque[list[bytes]] = deque()
-        self.to_dealers: dict[bytes, deque[list[bytes]]] = {}
-
-    def router(self) -> "LoopbackChannel":
-        """The router's end."""
-        return LoopbackChannel(self, b"")
-
-    def dealer(self, name: str) -> "LoopbackChannel":
-        """A dealer's end with this routing id."""
-        self.to_dealers[name.encode()] = deque()
-        return LoopbackChannel(self, name.encode())
-
-
-class LoopbackChannel:
-    """One end of a Loopback; frames look as on a ZeroMQ socket.  Waits for nothing."""
-
-    def __init__(self, link: Loopback, identity: bytes) -> None:
-        self.link = link
-        self.identity = identity
-
-    def send(self, frames: list[bytes]) -> bool:
-        """Put the frames into the other side's queue."""
-        if self.identity:
-            self.link.to_router.append([self.identity, *frames])
-            return True
-        queue = self.link.to_dealers.get(frames[0])
-        if queue is None:
-            return False
-        queue.append(frames[1:])
-        return True
-
-    def receive(self, timeout_ms: int) -> list[bytes] | None:
-        """Take the oldest message of the own queue."""
-        queue = self.link.to_dealers[self.identity] if self.identity else self.link.to_router
-        return queue.popleft() if queue else None
-
-    def close(self, flush_ms: int = 0) -> None:
-        """Nothing to close."""
-        self.link.to_dealers.pop(self.identity, None)
 
 
 _UNPACK_ERRORS = (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException)
@@ -500,8 +463,12 @@ def bind_router(
     limits: Limits = Limits(),
 ) -> tuple[Router, str]:
     """A router listening at `endpoint`, and the endpoint to connect to."""
-    channel = SocketChannel(zmq.ROUTER, limits)
-    actual = channel.bind(endpoint, keys)
+    channel: SocketChannel | LocalRouter
+    if endpoint.startswith(SCHEME):
+        channel, actual = LocalRouter(endpoint, MESSAGE_BYTES_MAX, QUEUE_BYTES_MAX), endpoint
+    else:
+        channel = SocketChannel(zmq.ROUTER, limits)
+        actual = channel.bind(endpoint, keys)
     router = Router(
         protocol, role, channel, greeting=greeting, greeting_role=greeting_role, token=token
     )
@@ -519,10 +486,14 @@ def connect_dealer(
     limits: Limits = Limits(),
     watched: bool = False,
 ) -> Dealer:
-    """A dealer with routing id `name`; connecting goes on in the background until it succeeds.
+    """A dealer with routing id `name`; connecting goes on in the background until it succeeds, but
+    at a unix:// endpoint somebody must listen.
 
-    watched: the dealer has a Connection.
+    watched: the dealer has a Connection, if it is one of ZeroMQ.
     """
+    if endpoint.startswith(SCHEME):
+        local = LocalDealer(endpoint, name.encode(), MESSAGE_BYTES_MAX, limits.send_s)
+        return Dealer(protocol, role, local, peer_role=peer_role)
     channel = SocketChannel(zmq.DEALER, limits)
     channel.socket.setsockopt(zmq.ROUTING_ID, name.encode())
     connection = Connection(channel.socket) if watched else None
@@ -564,8 +535,8 @@ def _pollable(source: Endpoint | int) -> Any:
     """What ZeroMQ can wait for: the socket of an endpoint, or a file descriptor as it is."""
     if isinstance(source, int):
         return source
-    assert isinstance(source.channel, SocketChannel), "a loopback cannot be waited for"
-    return source.channel.socket
+    assert source.channel.pollable is not None, "a loopback cannot be waited for"
+    return source.channel.pollable
 
 
 class Poller:

@@ -1,4 +1,6 @@
-"""Where the sockets of a run lie: a private folder (ipc), or this host's addresses (tcp, CURVE)."""
+"""Where the sockets of a run lie: a private folder (ipc, and a plain stream for the turns), or this
+host's addresses (tcp, CURVE).
+"""
 
 import os
 import secrets
@@ -7,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cosim.errors import InputError, MachineError
+from cosim.local_channel import SCHEME as LOCAL_SCHEME
 from cosim.process import FOLDER_PREFIX, remove_folder
 from cosim.transport import Keys, new_keys
 
@@ -60,6 +63,8 @@ def make_sockets(tcp_host: str = "") -> Sockets:
         name: f"tcp://{tcp_host}:*" if tcp_host else f"ipc://{folder}/{name}"
         for name in SOCKET_NAMES
     }
+    if not tcp_host:
+        places["turns"] = f"{LOCAL_SCHEME}{folder}/turns"
     places[OUTSIDE] = outside_endpoint(folder)
     token = secrets.token_hex(16)
     with open(

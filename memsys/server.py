@@ -21,8 +21,13 @@ from memsys.pages import DIGEST_BYTES, add_pages
 
 CORES_MAX = 64
 LOOKS = 100  # at the rings before the sockets get a turn: 10 to 15 ms when nothing comes
-IDLE_CALLS = 2  # so many turns of the sockets without a record between, then longer sleeps
+# So many turns of the sockets without a record between, then longer sleeps, and much longer ones
+# where cores price every reference themselves: with 1 ms, 9 % of a host's core went into looking.
+# A ring that is full before is consumed by its core.
+IDLE_CALLS = 2
 SLEEP_MS = 1
+IDLE_CALLS_LONG = 20
+SLEEP_LONG_MS = 5
 
 
 class MemorySystem:
@@ -159,6 +164,6 @@ def main(shell: Shell) -> None:
             0 if system.consume(LOOKS if idle_calls <= IDLE_CALLS else 1) else idle_calls + 1
         )
         if idle_calls > IDLE_CALLS:
-            shell.wait(SLEEP_MS)
+            shell.wait(SLEEP_MS if idle_calls <= IDLE_CALLS_LONG else SLEEP_LONG_MS)
         else:
             shell.poll_sometimes()

@@ -1,6 +1,7 @@
 """Protocol `turns`: the timebase lets one core at a time run; interrupts and device accesses travel with the turns.
 
-Socket: ROUTER bound by the timebase, one DEALER per node whose routing id is the node's name.
+Socket: bound by the timebase; one connection per node, whose routing id is the node's name.  On one
+host a plain stream (cosim/local_channel.py), with a node on another host ZeroMQ's ROUTER and DEALER.
 
 ```text
  node                                     timebase

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import psutil
 
+from cosim import transport
 from cosim.engine.stream import CORE_STREAM_BYTES, Word
+from cosim.local_channel import SCHEME, LocalDealer
 from launch.supervisor import Supervisor
 
 DOWN_SECONDS_MAX = 5.0
@@ -42,6 +44,17 @@ def toy_machine(**run: object) -> Supervisor:
             "toy.memory": int(segments["hierarchy"].array[:8].view("<u8")[0])
         },
     )
+
+
+def stranger_channel(kind: int, endpoint: str) -> transport.Channel:
+    """A way to send frames to an endpoint without being anybody there.  kind: of a ZeroMQ
+    socket.
+    """
+    if endpoint.startswith(SCHEME):
+        return LocalDealer(endpoint, b"stranger", transport.MESSAGE_BYTES_MAX, 30)
+    channel = transport.SocketChannel(kind, transport.Limits())
+    channel.connect(endpoint, "")
+    return channel
 
 
 def run_whole(supervisor: Supervisor) -> object:

@@ -11,7 +11,7 @@ import zmq
 from cosim.errors import ProtocolError
 from cosim.protocol import control, telemetry, turns
 from cosim.transport import connect_dealer
-from tests.failure.harness import assert_nothing_left, run_whole, toy_machine
+from tests.failure.harness import assert_nothing_left, run_whole, stranger_channel, toy_machine
 from tests.protocol.messages import smallest, spoiled
 
 STRANGE_MESSAGES = 3000  # per socket
@@ -20,18 +20,18 @@ STRANGE_MESSAGES = 3000  # per socket
 def pester(endpoint: str, kind: int, protocol, stop: threading.Event) -> None:
     """Send nonsense and valid messages that have no place, without the token."""
     chance = random.Random(endpoint)
-    socket = zmq.Context.instance().socket(kind)
-    socket.setsockopt(zmq.LINGER, 0)
-    socket.connect(endpoint)
+    channel = stranger_channel(kind, endpoint)
     kinds = sorted(protocol.messages)
     for index in range(STRANGE_MESSAGES):
         message = smallest(protocol.messages[chance.choice(kinds)])
         frame = msgpack.packb(spoiled(message, chance) if index % 3 else message)
-        socket.send(chance.randbytes(20) if index % 5 == 0 else frame)
+        channel.send([chance.randbytes(20) if index % 5 == 0 else frame])
         if index % 100 == 0:
             time.sleep(0.005)
+            while channel.receive(0) if kind == zmq.DEALER else False:
+                pass
     stop.wait(10)
-    socket.close()
+    channel.close()
 
 
 def simulated(statistics):

@@ -6,6 +6,7 @@ import random
 import socket
 import threading
 import time
+from contextlib import closing
 
 import msgpack
 import zmq
@@ -14,7 +15,7 @@ from cosim.protocol import control, telemetry, turns
 from launch import Machine
 from launch import machine as machines
 from launch.supervisor import Supervisor
-from tests.failure.harness import assert_nothing_left
+from tests.failure.harness import assert_nothing_left, stranger_channel
 from tests.protocol.messages import smallest, spoiled
 
 PLACES = {
@@ -23,7 +24,7 @@ PLACES = {
     "telemetry": (zmq.PUB, telemetry.PROTOCOL),
 }
 MESSAGES = 3400  # to each place
-RAW_CONNECTIONS = 40  # to each place, of bytes that are not even ZeroMQ
+RAW_CONNECTIONS = 40  # to each place, of bytes that are not even frames
 BURST = 60  # messages between two looks at the answers
 ROUNDS = 2000  # of interrupts between the two programs, while all that is sent
 PATIENCE_SECONDS = 20
@@ -60,13 +61,11 @@ class Stranger(threading.Thread):
 
     def run(self):
         chance = random.Random(self.protocol.name)
-        with zmq.Context.instance().socket(self.kind) as stranger:
-            stranger.setsockopt(zmq.LINGER, 0)
-            stranger.connect(self.endpoint)
+        with closing(stranger_channel(self.kind, self.endpoint)) as stranger:
             self.intrude(chance)
             for number in range(MESSAGES):
                 frame = nonsense(self.protocol, chance, self.token)
-                stranger.send(frame)
+                stranger.send([frame])
                 self.sent += 1
                 self.answerable += not is_error(frame)
                 if number % BURST == 0:
@@ -83,14 +82,14 @@ class Stranger(threading.Thread):
         """Count the errors that came back."""
         if self.kind == zmq.PUB:
             time.sleep(0.01)
-        while self.kind == zmq.DEALER and stranger.poll(wait_ms):
-            self.answered += msgpack.unpackb(stranger.recv())["kind"] == "error"
+        while self.kind == zmq.DEALER and (frames := stranger.receive(wait_ms)):
+            self.answered += msgpack.unpackb(frames[0])["kind"] == "error"
 
     def intrude(self, chance):
-        """Connect without speaking ZeroMQ."""
+        """Connect without speaking ZeroMQ, or the plain channel's lengths."""
         for _ in range(RAW_CONNECTIONS):
             with socket.socket(socket.AF_UNIX) as raw:
-                raw.connect(self.endpoint.removeprefix("ipc://"))
+                raw.connect(self.endpoint.split("://")[1])
                 raw.send(chance.randbytes(chance.randrange(1, 200)))
 
 

@@ -10,11 +10,11 @@ import pytest
 import zmq
 
 from cosim.errors import InputError, MachineError, ProtocolError
+from cosim.loopback import Loopback
 from cosim.protocol import control, telemetry, turns
 from cosim.transport import (
     Dealer,
     Limits,
-    Loopback,
     Router,
     bind_router,
     bind_subscriber,
