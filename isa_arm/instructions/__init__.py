@@ -7,11 +7,11 @@ from typing import Any
 
 from cosim.engine.native.state import StateWord
 from cosim.engine.native.table import Instruction, WordDecoder
-from isa_arm.instructions import branches, floating, integer, memory, vector
+from isa_arm.instructions import branches, floating, integer, memory, structures, vector, vector_floating
 from isa_arm.instructions.layout import HOLES, LAYOUT
 
-MEMORY_ROWS = memory.ROWS
-ROWS = (*integer.ROWS, *branches.ROWS, *MEMORY_ROWS, *floating.ROWS, *vector.ROWS)
+MEMORY_ROWS = (*memory.ROWS, *structures.ROWS)
+ROWS = (*integer.ROWS, *branches.ROWS, *MEMORY_ROWS, *floating.ROWS, *vector.ROWS, *vector_floating.ROWS)
 DECODER = WordDecoder(ROWS)
 
 FLAGS = tuple(LAYOUT.word(name) for name in ("negative", "zero_result", "carry", "overflow"))

@@ -212,45 +212,6 @@ def pair_vector_exists(fields) -> bool:
     return fields["O"] < 3 and not (fields["L"] == 1 and fields["t"] == fields["u"])
 
 
-# Several vectors.
-
-
-def multiple(e, f):
-    """ld1, st1 of consecutive registers (C: how many); W: the base moves behind them."""
-    size = 16 if f.Q else 8
-    count = {7: 1, 10: 2, 6: 3, 2: 4}[f.C]
-    start = base(e, "n")
-    place = e.probe(start, count * size, Access.READ if f.L else Access.WRITE)
-    for at in range(0, count * size, 8):  # QEMU makes accesses of 8 bytes, whatever the elements
-        e.record(place, 8, Kind.LOAD if f.L else Kind.STORE, at)
-    for number in range(count):
-        kind = ir.IntType(8 * size)
-        if f.L:
-            value = e.fetch_from(place, kind, number * size).zext(128)
-            e.write(f"vector{number}", "t", value)
-        else:
-            e.put_to(place, e.read(f"vector{number}", "t", shape=kind), number * size)
-    if f.W:
-        set_base(e, "n", start + count * size)
-
-
-def multiple_exists(fields) -> bool:
-    """ld1 and st1 only."""
-    return fields["C"] in (2, 6, 7, 10)
-
-
-def load_replicate(e, f):
-    """ld1r: one element to all lanes."""
-    size = 1 << f.Z
-    element = e.load(base(e, "n"), size)
-    lanes = (16 if f.Q else 8) // size
-    value = element.zext(128)
-    for bits in (8, 16, 32, 64):
-        if bits >= 8 * size and bits < 8 * size * lanes:
-            value = value | value << bits
-    set_v(e, "t", value)
-
-
 # Ordered loads and stores, atomics.
 
 
@@ -399,9 +360,6 @@ ROWS = (
     Row("load_literal_vector", "OO 011100 iiiiiiiiiiiiiiiiiii ttttt", "C7.2.193", load_literal_vector, where=lambda v: v["O"] < 3),
     Row("pair", "OO 10100 WW L iiiiiii uuuuu nnnnn ttttt", "C6.2.164", pair, where=pair_exists),
     Row("pair_vector", "OO 10110 WW L iiiiiii uuuuu nnnnn ttttt", "C7.2.190", pair_vector, where=pair_vector_exists),
-    Row("multiple", "0 Q 001100 W L 000000 CCCC ZZ nnnnn ttttt", "C7.2.177", multiple, where=lambda v: v["W"] == 0 and multiple_exists(v)),
-    Row("multiple_post", "0 Q 001100 W L 0 11111 CCCC ZZ nnnnn ttttt", "C7.2.177", multiple, where=lambda v: v["W"] == 1 and multiple_exists(v)),
-    Row("load_replicate", "0 Q 001101 0 1 0 00000 110 0 ZZ nnnnn ttttt", "C7.2.179", load_replicate),
     Row("load_acquire", "ZZ 001000 1 1 0 11111 1 11111 nnnnn ttttt", "C6.2.158", load_acquire),
     Row("load_acquire_pc", "ZZ 111000 101 11111 1 100 00 nnnnn ttttt", "C6.2.151", load_acquire),
     Row("store_release", "ZZ 001000 1 0 0 11111 1 11111 nnnnn ttttt", "C6.2.330", store_release),

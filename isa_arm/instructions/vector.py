@@ -9,7 +9,7 @@ half is 0 op 0: anything else could raise a flag there.
 
 from llvmlite import ir
 
-from cosim.engine.native.emitter import F32, F64, I64
+from cosim.engine.native.emitter import I64
 from cosim.engine.native.table import Instruction, Row
 from isa_arm.instructions.floating import expand_immediate
 from isa_arm.instructions.layout import VECTOR, hole, set_x, x
@@ -531,129 +531,6 @@ def shift_register(e, f):
     put(e, "d", e.value(e.b.select(e.b.icmp_signed("<", by, zero), right, left)))
 
 
-# Floating point.
-
-
-def float_lanes(f) -> ir.Type:
-    """2D or 4S; 2S without Q."""
-    return ir.VectorType(F64 if f.T else F32, (128 if f.Q else 64) // (64 if f.T else 32))
-
-
-def float_name(shape: ir.Type) -> str:
-    """Suffix of LLVM's intrinsics."""
-    return f"v{shape.count}{'f64' if shape.element == F64 else 'f32'}"
-
-
-def no_nan(e, value):
-    """Leave if any lane is a NaN."""
-    unordered = e.b.fcmp_unordered("uno", value.raw, value.raw)
-    count = value.raw.type.count
-    e.leave_if(e.value(e.b.bitcast(unordered, ir.IntType(count))).ne(0))
-    return value
-
-
-def float_three(e, f):
-    """fadd, fsub, fmul, fdiv (U, B, O)."""
-    shape = float_lanes(f)
-    n, m = read(e, "n", shape).raw, read(e, "m", shape).raw
-    kind = FLOAT_THREE[f.U, f.B, f.O]
-    put(e, "d", no_nan(e, e.value(getattr(e.b, kind)(n, m))))
-
-
-FLOAT_THREE = {
-    (0, 0, 0b11010): "fadd",
-    (0, 1, 0b11010): "fsub",
-    (1, 0, 0b11011): "fmul",
-    (1, 0, 0b11111): "fdiv",
-}
-
-
-def float_three_exists(w) -> bool:
-    """Doubles fill the register; division of half a register would divide by zero above."""
-    kind = FLOAT_THREE.get((w["U"], w["B"], w["O"]))
-    return kind is not None and (w["Q"] == 1 or (w["T"] == 0 and kind != "fdiv"))
-
-
-def float_multiply_add(e, f):
-    """fmla, fmls (B)."""
-    shape = float_lanes(f)
-    n, m, d = (read(e, field, shape) for field in "nmd")
-    if f.B:
-        n = e.value(e.b.fneg(n.raw))
-    put(e, "d", no_nan(e, e.call(f"llvm.fma.{float_name(shape)}", shape, n, m, d)))
-
-
-@hole
-def element_lane(i: Instruction, field: str) -> int:
-    """The lane of m that `by element` forms use: M:m, index from H, L."""
-    f = i.fields
-    if i.constant_fields().T:
-        return VECTOR[f["q"] << 4 | f["m"]] + 8 * f["h"]
-    return VECTOR[f["q"] << 4 | f["m"]] + 4 * (f["h"] << 1 | f["l"])
-
-
-def float_by_element(e, f):
-    """fmul, fmla, fmls (by element) (O)."""
-    shape = float_lanes(f)
-    one = e.read("element_lane", "", shape=shape.element).raw
-    undefined = ir.Constant(shape, ir.Undefined)
-    vector = e.b.insert_element(undefined, one, ir.Constant(ir.IntType(32), 0))
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), shape.count), [0] * shape.count)
-    m = e.value(e.b.shuffle_vector(vector, undefined, mask))
-    n = read(e, "n", shape)
-    if f.O == 0b1001:
-        put(e, "d", no_nan(e, e.value(e.b.fmul(n.raw, m.raw))))
-        return
-    if f.O == 0b0101:
-        n = e.value(e.b.fneg(n.raw))
-    d = read(e, "d", shape)
-    put(e, "d", no_nan(e, e.call(f"llvm.fma.{float_name(shape)}", shape, n, m, d)))
-
-
-def float_add_pair(e, f):
-    """faddp (scalar): the sum of the two lowest lanes."""
-    element = F64 if f.T else F32
-    shape = ir.VectorType(element, 2)
-    n = read(e, "n", shape).raw
-    zero, one = (ir.Constant(ir.IntType(32), k) for k in (0, 1))
-    total = e.b.fadd(e.b.extract_element(n, zero), e.b.extract_element(n, one))
-    e.leave_if(e.value(e.b.fcmp_unordered("uno", total, total)))
-    e.write("vector", "d", e.value(total).cast(ir.IntType(64 if f.T else 32)).zext(128))
-
-
-def float_add_pairs(e, f):
-    """faddp (vector)."""
-    shape = float_lanes(f)
-    n, m = read(e, "n", shape), read(e, "m", shape)
-    even = shuffle(e, n, m, range(0, 2 * shape.count, 2))
-    odd = shuffle(e, n, m, range(1, 2 * shape.count, 2))
-    put(e, "d", no_nan(e, e.value(e.b.fadd(even.raw, odd.raw))))
-
-
-def float_sign(e, f):
-    """fabs, fneg (U)."""
-    bits = 64 if f.T else 32
-    shape = lanes(f, bits)
-    n, top = read(e, "n", shape), e.value(splat(shape, 1 << (bits - 1)))
-    put(e, "d", n ^ top if f.U else n & ~top)
-
-
-def from_integers(e, f):
-    """scvtf, ucvtf (vector) (U)."""
-    bits = 64 if f.T else 32
-    n = read(e, "n", lanes(f, bits)).raw
-    convert = e.b.uitofp if f.U else e.b.sitofp
-    put(e, "d", e.value(convert(n, float_lanes(f))))
-
-
-def from_integer_scalar(e, f):
-    """scvtf, ucvtf (scalar, from a SIMD register) (U)."""
-    bits = 64 if f.T else 32
-    n = e.read("vector", "n", bits).raw
-    number = (e.b.uitofp if f.U else e.b.sitofp)(n, F64 if f.T else F32)
-    e.write("vector", "d", e.value(number).cast(ir.IntType(bits)).zext(128))
-
-
 def moves_out(bits: int):
     """umov to the register that just holds it; smov to a wider one."""
 
@@ -723,13 +600,5 @@ ROWS = (
     *by_size("v_shift_left", "0 Q 0 011110 {immh} 01010 1 nnnnn ddddd", "C7.2.267", shift_left_immediate, where=full_when_long),
     *by_size("v_shift_left_long", "0 Q U 011110 {immh} 10100 1 nnnnn ddddd", "C7.2.289", shift_left_long, (8, 16, 32)),
     *by_size("v_shift_right_narrow", "0 Q 0 011110 {immh} 10000 1 nnnnn ddddd", "C7.2.268", shift_right_narrow, (8, 16, 32)),
-    Row("v_float_three", "0 Q U 01110 B T 1 mmmmm OOOOO 1 nnnnn ddddd", "C7.2.46", float_three, where=float_three_exists),
-    Row("v_float_multiply_add", "0 Q 0 01110 B T 1 mmmmm 11001 1 nnnnn ddddd", "C7.2.118", float_multiply_add, where=lambda w: w["Q"] == 1 or w["T"] == 0),
-    Row("v_float_by_element", "0 Q 0 01111 1 T l q mmmm OOOO h 0 nnnnn ddddd", "C7.2.117", float_by_element, where=lambda w: w["Q"] == 1 and w["O"] in (0b0001, 0b0101, 0b1001) and (w["T"] == 0 or w["l"] == 0)),
-    Row("v_float_add_pair", "01 1 11110 0 T 11000 01101 10 nnnnn ddddd", "C7.2.50", float_add_pair),
-    Row("v_float_add_pairs", "0 Q 1 01110 0 T 1 mmmmm 11010 1 nnnnn ddddd", "C7.2.51", float_add_pairs, where=lambda w: w["Q"] == 1),
-    Row("v_float_sign", "0 Q U 01110 1 T 10000 01111 10 nnnnn ddddd", "C7.2.44", float_sign, where=lambda w: w["Q"] == 1 or w["T"] == 0),
-    Row("v_from_integers", "0 Q U 01110 0 T 10000 11101 10 nnnnn ddddd", "C7.2.276", from_integers, where=lambda w: w["Q"] == 1 or w["T"] == 0),
-    Row("v_from_integer_scalar", "01 U 11110 0 T 10000 11101 10 nnnnn ddddd", "C7.2.276", from_integer_scalar),
 )
 # fmt: on
