@@ -99,6 +99,13 @@ def absolute(e, value):
     return e.call(f"llvm.fabs.{suffix(value.raw.type)}", value.raw.type, value)
 
 
+def no_infinity(e, *values) -> None:
+    """Leave if any lane of them is infinite."""
+    for value in values:
+        most = same(e, value.raw.type, float("inf"))
+        e.leave_if(any_lane(e, e.b.fcmp_ordered("==", absolute(e, value).raw, most.raw)))
+
+
 def fused(e, n, m, a):
     """n * m + a with one rounding."""
     return e.call(f"llvm.fma.{suffix(n.raw.type)}", n.raw.type, n, m, a)
@@ -121,16 +128,20 @@ def extreme(e, a, b, low: int):
 
 
 def rounded(e, value, rounding: int):
-    """To an integral number; only EXACT raises the inexact flag."""
-    shape = value.raw.type
+    """To an integral number; only EXACT raises the inexact flag.  NaNs are left."""
+    shape = no_nan(e, value).raw.type
     if rounding != AWAY:
         return e.call(f"llvm.{ROUNDINGS[rounding]}.{suffix(shape)}", shape, value)
-    whole = e.call(f"llvm.trunc.{suffix(shape)}", shape, value)
-    rest = absolute(e, e.value(e.b.fsub(value.raw, whole.raw)))  # exact
+    zero = same(e, shape, 0.0)
+    fits = less(e, absolute(e, value), same(e, shape, 2.0**52))  # more have no fraction
+    number = pick(e, fits, value, zero)  # no infinity less itself
+    whole = e.call(f"llvm.trunc.{suffix(shape)}", shape, number)
+    rest = absolute(e, e.value(e.b.fsub(number.raw, whole.raw)))  # exact
     one = e.call(f"llvm.copysign.{suffix(shape)}", shape, same(e, shape, 1.0), value)
-    more = pick(e, less(e, rest, same(e, shape, 0.5)), same(e, shape, 0.0), one)
+    more = pick(e, less(e, rest, same(e, shape, 0.5)), zero, one)
     total = e.value(e.b.fadd(whole.raw, more.raw))
-    return e.call(f"llvm.copysign.{suffix(shape)}", shape, total, value)
+    signed = e.call(f"llvm.copysign.{suffix(shape)}", shape, total, value)
+    return pick(e, fits, signed, value)
 
 
 def to_integer(e, value, rounding: int, bits: int, *, unsigned: int):

@@ -9,6 +9,7 @@ from llvmlite import ir
 from cosim.engine.interface import Access
 from cosim.engine.native.table import Instruction, Row
 from cosim.engine.stream import Kind
+from isa_arm.instructions.lanes import shuffle
 from isa_arm.instructions.layout import VECTOR, base, hole, set_base, x
 
 # opcode of the multiple forms: (registers, of which are elements of one structure)
@@ -30,12 +31,6 @@ def joined(e, vectors: list):
         pairs = zip(vectors[::2], (*vectors[1::2], vectors[-1]), strict=False)
         vectors = [shuffle(e, a, b, range(2 * a.raw.type.count)) for a, b in pairs]
     return vectors[0]
-
-
-def shuffle(e, a, b, order):
-    """Lanes of a, then of b, in this order."""
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), list(order))
-    return e.value(e.b.shuffle_vector(a.raw, b.raw, mask))
 
 
 def multiple(moves: int):

@@ -12,57 +12,8 @@ from llvmlite import ir
 from cosim.engine.native.emitter import I64
 from cosim.engine.native.table import Instruction, Row
 from isa_arm.instructions.floating import expand_immediate
+from isa_arm.instructions.lanes import *
 from isa_arm.instructions.layout import VECTOR, hole, set_x, x
-
-I128 = ir.IntType(128)
-
-
-def lanes(f, bits: int, *, total: int | None = None) -> ir.Type:
-    """A vector of integers that fills the register."""
-    return ir.VectorType(ir.IntType(bits), (total or (128 if f.Q else 64)) // bits)
-
-
-def read(e, field: str, shape: ir.Type):
-    """A register as a vector: its low bits."""
-    return e.read("vector", field, shape=shape)
-
-
-def put(e, field: str, value) -> None:
-    """Set a register; what is above becomes zero."""
-    shape = value.raw.type
-    bits = shape.count * (
-        64 if shape.element == F64 else 32 if shape.element == F32 else shape.element.width
-    )
-    e.write("vector", field, value.cast(ir.IntType(bits)).zext(128))
-
-
-def splat(shape: ir.Type, number: int) -> ir.Constant:
-    """The same number in all lanes."""
-    return ir.Constant(shape, [number] * shape.count)
-
-
-def shuffle(e, a, b, order):
-    """Lanes of a, then of b, in this order."""
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), list(order))
-    return e.value(e.b.shuffle_vector(a.raw, b.raw, mask))
-
-
-def widen(e, value, bits: int, signed: bool):
-    """All lanes to twice the width."""
-    shape = ir.VectorType(ir.IntType(bits), value.raw.type.count)
-    return e.value((e.b.sext if signed else e.b.zext)(value.raw, shape))
-
-
-def narrow(e, value, bits: int):
-    """All lanes cut."""
-    shape = ir.VectorType(ir.IntType(bits), value.raw.type.count)
-    return e.value(e.b.trunc(value.raw, shape))
-
-
-def choose(e, condition, shape: ir.Type):
-    """All ones where the condition holds."""
-    return e.value(e.b.sext(condition, shape))
-
 
 # Three registers of the same shape.
 

@@ -73,9 +73,15 @@ def exists(w) -> bool:
 # Three registers of the same shape.
 
 
-def product(e, n, m, d):
-    """fmul, and fmulx: zero times infinity is left."""
+def product(e, n, m, d=None):
+    """fmul."""
     return e.value(e.b.fmul(n.raw, m.raw))
+
+
+def extended_product(e, n, m, d=None):
+    """fmulx: zero times infinity is 2."""
+    floats.no_infinity(e, n, m)
+    return product(e, n, m)
 
 
 def difference(e, n, m, d):
@@ -84,7 +90,8 @@ def difference(e, n, m, d):
 
 
 def reciprocal_step(e, n, m, d):
-    """frecps: 2 - n * m."""
+    """frecps: 2 - n * m, and 2 with zero times infinity."""
+    floats.no_infinity(e, n, m)
     return floats.fused(e, floats.negative(e, n), m, floats.same(e, n.raw.type, 2.0))
 
 
@@ -97,7 +104,7 @@ ARITHMETIC = {
     (0, 0, 0b11010): lambda e, n, m, d: e.value(e.b.fadd(n.raw, m.raw)),
     (0, 1, 0b11010): lambda e, n, m, d: e.value(e.b.fsub(n.raw, m.raw)),
     (1, 1, 0b11010): difference,
-    (0, 0, 0b11011): product,
+    (0, 0, 0b11011): extended_product,
     (1, 0, 0b11011): product,
     (0, 0, 0b11110): lambda e, n, m, d: floats.extreme(e, n, m, 0),
     (0, 1, 0b11110): lambda e, n, m, d: floats.extreme(e, n, m, 1),
@@ -189,7 +196,7 @@ def by_element(e, f):
     if is_half(f):
         m = padded(e, shuffle(e, m, m, range(2)))
     if f.O == 0b1001:
-        result = product(e, n, m, None)
+        result = (extended_product if f.U else product)(e, n, m)
     else:
         n = floats.negative(e, n) if f.O == 0b0101 else n
         result = floats.fused(e, n, m, read_floats(e, f, "d"))
@@ -282,8 +289,7 @@ ROUNDINGS = {
 
 def round_integral(e, f):
     """frintn, frintp, frintm, frintz, frinta, frintx, frinti."""
-    value = floats.no_nan(e, read_floats(e, f, "n"))
-    put_lanes(e, f, "d", floats.rounded(e, value, ROUNDINGS[f.U, f.B, f.O]))
+    put_lanes(e, f, "d", floats.rounded(e, read_floats(e, f, "n"), ROUNDINGS[f.U, f.B, f.O]))
 
 
 CONVERSIONS = {
