@@ -7,11 +7,37 @@ from typing import Any
 
 from cosim.engine.native.state import StateWord
 from cosim.engine.native.table import Instruction, WordDecoder
-from isa_arm.instructions import branches, floating, integer, memory, structures, vector, vector_floating
+from isa_arm.instructions import (
+    branches,
+    floating,
+    integer,
+    memory,
+    structures,
+    vector_arithmetic,
+    vector_floating,
+    vector_logic,
+    vector_permutes,
+    vector_shifts,
+    vector_widths,
+)
 from isa_arm.instructions.layout import HOLES, LAYOUT
 
 MEMORY_ROWS = (*memory.ROWS, *structures.ROWS)
-ROWS = (*integer.ROWS, *branches.ROWS, *MEMORY_ROWS, *floating.ROWS, *vector.ROWS, *vector_floating.ROWS)
+VECTORS = (
+    vector_permutes,
+    vector_logic,
+    vector_arithmetic,
+    vector_widths,
+    vector_shifts,
+    vector_floating,
+)
+ROWS = (
+    *integer.ROWS,
+    *branches.ROWS,
+    *MEMORY_ROWS,
+    *floating.ROWS,
+    *(row for module in VECTORS for row in module.ROWS),
+)
 DECODER = WordDecoder(ROWS)
 
 FLAGS = tuple(LAYOUT.word(name) for name in ("negative", "zero_result", "carry", "overflow"))

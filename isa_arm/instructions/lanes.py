@@ -60,6 +60,13 @@ def neighbours(e, n, m):
     return shuffle(e, n, m, range(0, count, 2)), shuffle(e, n, m, range(1, count, 2))
 
 
+def even_odd(e, value):
+    """(even, odd) lanes: half as many."""
+    count = value.raw.type.count
+    even = shuffle(e, value, value, range(0, count, 2))
+    return even, shuffle(e, value, value, range(1, count, 2))
+
+
 def widen(e, value, bits: int, signed: bool):
     """All lanes to a greater width."""
     shape = integers(bits, value.raw.type.count)
@@ -85,6 +92,11 @@ def half(e, f, field: str, bits: int):
     return value.cast(integers(bits, 64 // bits))
 
 
+def twice_as_wide(e, f, field: str, bits: int):
+    """A register with lanes of twice `bits`."""
+    return read(e, field, integers(2 * bits, 64 // bits if hasattr(f, "Q") else 1))
+
+
 def put_half(e, f, field: str, value) -> None:
     """Set the lower half of a register and clear the upper; with Q set the upper half only."""
     result = value.cast(ir.IntType(bits_of(value.raw.type)))
@@ -100,3 +112,26 @@ def extreme(e, n, m, kind: str):
     less = compare("<", n.raw, m.raw)
     a, b = (m, n) if kind.endswith("max") else (n, m)
     return e.value(e.b.select(less, a.raw, b.raw))
+
+
+# Conditions of rows.
+
+
+def full(w) -> bool:
+    """64-bit elements need 128 bits; in scalar forms there is no Q."""
+    return w["Z"] < 3 or w.get("Q", 1) == 1
+
+
+def narrower(w) -> bool:
+    """No 64-bit elements."""
+    return w["Z"] < 3
+
+
+def scalar(exists):
+    """The scalar forms of most operations have 64 bits."""
+    return lambda w: w["Z"] == 3 and exists(w)
+
+
+def not_bytes(w) -> bool:
+    """16- and 32-bit elements."""
+    return w["Z"] in (1, 2)

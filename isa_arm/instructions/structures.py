@@ -51,13 +51,12 @@ def multiple(moves: int):
             whole = e.fetch_from(place, ir.VectorType(one.element, count * each))
             for number in range(count):
                 first = number if mixed > 1 else number * each
-                step = mixed
-                order = range(first, first + each * step, step)
+                order = range(first, first + each * mixed, mixed)
                 value = shuffle(e, whole, whole, order).cast(ir.IntType(8 * register))
                 e.write(f"vector{number}", "t", value.zext(128))
         else:
             whole = joined(e, [e.read(f"vector{k}", "t", shape=one) for k in range(count)])
-            order = range(count * each)
+            order = list(range(count * each))
             if mixed > 1:
                 order = [i % count * each + i // count for i in order]
             e.put_to(place, shuffle(e, whole, whole, order))
@@ -92,8 +91,8 @@ def lane_of(number: int):
     return hole(place)
 
 
-for place in range(4):
-    lane_of(place)
+for register in range(4):
+    lane_of(register)
 
 
 def single_count(f) -> int:

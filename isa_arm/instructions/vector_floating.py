@@ -11,6 +11,7 @@ from isa_arm.instructions import floats
 from isa_arm.instructions.lanes import (
     broadcast,
     choose,
+    even_odd,
     half,
     integers,
     lanes,
@@ -235,15 +236,9 @@ def pairs_exist(w) -> bool:
     return (w["U"], w["B"], w["O"]) in PAIRED and exists(w)
 
 
-def two_lanes(e, value):
-    """Its even and its odd lanes."""
-    count = value.raw.type.count
-    return shuffle(e, value, value, range(0, count, 2)), shuffle(e, value, value, range(1, count, 2))
-
-
 def pair_scalar(e, f):
     """faddp, fmaxp, fminp, fmaxnmp, fminnmp (scalar): of the two lowest lanes."""
-    even, odd = two_lanes(e, read(e, "n", ir.VectorType(floats.double_or_single(f.T), 2)))
+    even, odd = even_odd(e, read(e, "n", ir.VectorType(floats.double_or_single(f.T), 2)))
     put_floats(e, f, "d", PAIRED[1, f.B, f.O << 1](e, even, odd))
 
 
@@ -254,8 +249,8 @@ def pair_scalar_exists(w) -> bool:
 
 def across(e, f):
     """fmaxv, fminv, fmaxnmv, fminnmv: of neighbours, and again."""
-    even, odd = two_lanes(e, read(e, "n", ir.VectorType(F32, 4)))
-    even, odd = two_lanes(e, floats.extreme(e, even, odd, f.B))
+    even, odd = even_odd(e, read(e, "n", ir.VectorType(F32, 4)))
+    even, odd = even_odd(e, floats.extreme(e, even, odd, f.B))
     put(e, "d", floats.pattern(e, floats.extreme(e, even, odd, f.B)))
 
 
