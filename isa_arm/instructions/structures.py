@@ -56,10 +56,12 @@ def multiple(moves: int):
                 e.write(f"vector{number}", "t", value.zext(128))
         else:
             whole = joined(e, [e.read(f"vector{k}", "t", shape=one) for k in range(count)])
-            order = list(range(count * each))
+            places = range(count * each)
             if mixed > 1:
-                order = [i % count * each + i // count for i in order]
-            e.put_to(place, shuffle(e, whole, whole, order))
+                whole = shuffle(e, whole, whole, [i % count * each + i // count for i in places])
+            else:
+                whole = shuffle(e, whole, whole, places)
+            e.put_to(place, whole)
         move_base(e, moves, start, total)
 
     return semantics
