@@ -7,9 +7,9 @@ from llvmlite import ir
 
 from cosim.engine.interface import Access
 from cosim.engine.native.emitter import I64
-from cosim.engine.native.table import Row
+from cosim.engine.native.table import Instruction, Row
 from cosim.engine.stream import Kind
-from isa_arm.instructions.layout import base, set_x, x
+from isa_arm.instructions.layout import READ, WRITE, base, hole, set_x, x
 
 
 def aligned(e, address, size: int) -> None:
@@ -76,6 +76,49 @@ def compare_swap(e, f):
     set_x(e, "s", old)
 
 
+@hole
+def read_next(i: Instruction, field: str) -> int:
+    """The second register of a pair; 31 is zero."""
+    return READ[i.fields[field] + 1]
+
+
+@hole
+def write_next(i: Instruction, field: str) -> int:
+    """The same to be written."""
+    return WRITE[i.fields[field] + 1]
+
+
+def compare_swap_pair(e, f):
+    """casp: words as one access, doublewords as two."""
+    size = 8 if f.Z else 4
+    wanted, new = (
+        [e.read("read", field, 8 * size), e.read("read_next", field, 8 * size)] for field in "st"
+    )
+    address = base(e, "n")
+    aligned(e, address, 2 * size)
+    e.probe(address, 2 * size)
+    place = e.probe(address, 2 * size, Access.WRITE)
+    if f.Z:
+        old = [e.load_at(place, 8, at, Kind.ATOMIC_LOAD) for at in (0, 8)]
+    else:
+        both = e.load_at(place, 8, kind=Kind.ATOMIC_LOAD)
+        old = [both.trunc(32), (both >> 32).trunc(32)]
+    equal = old[0].eq(wanted[0]) & old[1].eq(wanted[1])
+    stored = [equal.select(a, b) for a, b in zip(new, old, strict=True)]
+    if f.Z:
+        for at, value in zip((0, 8), stored, strict=True):
+            e.store_at(place, 8, value, at)
+    else:
+        e.store_at(place, 8, stored[0].zext(64) | stored[1].zext(64) << 32)
+    e.write("write", "s", old[0].zext(64))
+    e.write("write_next", "s", old[1].zext(64))
+
+
+def pairs_are_even(w) -> bool:
+    """Pairs begin with an even register."""
+    return w["s"] % 2 == 0 and w["t"] % 2 == 0
+
+
 # Exclusive accesses.  As under Unicorn, a store exclusive succeeds when the address is the one of the
 # load exclusive and memory still holds its value: whoever stored there has broken the monitor.
 
@@ -139,11 +182,12 @@ def clear_exclusive(e, f):
 
 # fmt: off
 ROWS = (
-    Row("load_acquire", "ZZ 001000 1 1 0 11111 1 11111 nnnnn ttttt", "C6.2.158", load_acquire),
+    Row("load_acquire", "ZZ 001000 1 1 0 11111 o 11111 nnnnn ttttt", "C6.2.158", load_acquire),
     Row("load_acquire_pc", "ZZ 111000 101 11111 1 100 00 nnnnn ttttt", "C6.2.151", load_acquire),
-    Row("store_release", "ZZ 001000 1 0 0 11111 1 11111 nnnnn ttttt", "C6.2.330", store_release),
+    Row("store_release", "ZZ 001000 1 0 0 11111 o 11111 nnnnn ttttt", "C6.2.330", store_release),
     Row("atomic_operation", "ZZ 111000 ar 1 sssss OOOO 00 nnnnn ttttt", "C6.2.141", atomic_operation, where=atomic_exists),
     Row("compare_swap", "ZZ 0010001 a 1 sssss r 11111 nnnnn ttttt", "C6.2.40", compare_swap),
+    Row("compare_swap_pair", "0 Z 0010000 a 1 sssss r 11111 nnnnn ttttt", "C6.2.41", compare_swap_pair, where=pairs_are_even),
     Row("load_exclusive", "ZZ 001000 0 1 0 11111 r 11111 nnnnn ttttt", "C6.2.184", load_exclusive),
     Row("store_exclusive", "ZZ 001000 0 0 0 sssss r 11111 nnnnn ttttt", "C6.2.372", store_exclusive, where=store_exclusive_exists),
     Row("clear_exclusive", "11010101000000110011 mmmm 010 11111", "C6.2.55", clear_exclusive),

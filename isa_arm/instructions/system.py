@@ -1,5 +1,6 @@
 """Barriers, hints and the system registers that user code has."""
 
+from cosim.engine.native.emitter import VOID
 from cosim.engine.native.table import Row
 from isa_arm.instructions.layout import set_x, x
 
@@ -53,6 +54,40 @@ def write_control(e, f):
     e.leave_if(x(e, "t").ne(0))
 
 
+# The sticky flags that blocks raise are the host's: MXCSR's bits 0 and 2 to 5 are FPSR's 0 to 4.
+HOST_FLAGS = 0x3F
+STATUS = 0xF800_009F  # bits that FPSR has
+
+
+def host_control(e):
+    """MXCSR."""
+    e.call("llvm.x86.sse.stmxcsr", VOID, e.pointer("host_control"))
+    return e.get("host_control", 32)
+
+
+def read_status(e, f):
+    """mrs of fpsr."""
+    host = host_control(e)
+    set_x(e, "t", e.get("fpsr", 32) | (host & 1) | ((host >> 1) & 0x1E))
+
+
+def write_status(e, f):
+    """msr of fpsr."""
+    e.set("host_control", host_control(e) & ~HOST_FLAGS)
+    e.call("llvm.x86.sse.ldmxcsr", VOID, e.pointer("host_control"))
+    e.set("fpsr", x(e, "t", 32) & STATUS)
+
+
+# What kind of processor it is: the values of the reference engine's.
+CACHE_TYPE = 0x8444_C004
+ZERO_BLOCK = 0x14  # dc zva is not there: see traps
+
+
+def identify(number: int):
+    """mrs of a register that never changes."""
+    return lambda e, f: set_x(e, "t", e.constant(number))
+
+
 # fmt: off
 ROWS = (
     Row("barrier", "11010101000000110011 mmmm 10 p 11111", "C6.2.108", nothing, where=lambda v: v["p"] == 1 or v["m"] not in (0, 4)),
@@ -64,5 +99,9 @@ ROWS = (
     Row("write_flags", "110101010001 1011 0100 0010 000 ttttt", "C6.2.230", write_flags),
     Row("read_control", "110101010011 1011 0100 0100 000 ttttt", "C6.2.228", read_control),
     Row("write_control", "110101010001 1011 0100 0100 000 ttttt", "C6.2.230", write_control),
+    Row("read_status", "110101010011 1011 0100 0100 001 ttttt", "C6.2.228", read_status),
+    Row("write_status", "110101010001 1011 0100 0100 001 ttttt", "C6.2.230", write_status),
+    Row("read_cache_type", "110101010011 1011 0000 0000 001 ttttt", "D17.2.34", identify(CACHE_TYPE)),
+    Row("read_zero_block", "110101010011 1011 0000 0000 111 ttttt", "D17.2.36", identify(ZERO_BLOCK)),
 )
 # fmt: on

@@ -3,6 +3,8 @@
 Letters: Q 128 bits (forms without it: one lane), T double precision, U, B, O the operation.
 """
 
+from types import SimpleNamespace
+
 from llvmlite import ir
 
 from cosim.engine.native.emitter import F32, F64
@@ -23,6 +25,7 @@ from isa_arm.instructions.lanes import (
     splat,
 )
 from isa_arm.instructions.layout import VECTOR, hole
+from isa_arm.instructions.vector_shifts import bits_of, by_size, full_when_long, shift_right
 
 # Shapes.  Half a register of singles is computed as four lanes with ones above: what the host does
 # there must not raise a flag.
@@ -39,16 +42,16 @@ def is_half(f) -> bool:
     return getattr(f, "Q", 1) == 0
 
 
-def padded(e, value):
+def padded(e, value, number: float = 1.0):
     """Two lanes made four."""
-    ones = floats.same(e, value.raw.type, 1.0)
-    return floats.opaque(e, shuffle(e, value, ones, range(4)))
+    rest = floats.same(e, value.raw.type, number)
+    return floats.opaque(e, shuffle(e, value, rest, range(4)))
 
 
-def read_floats(e, f, field: str):
-    """A register as numbers."""
+def read_floats(e, f, field: str, rest: float = 1.0):
+    """A register as numbers; rest: above 2S."""
     if is_half(f):
-        return padded(e, read(e, field, ir.VectorType(F32, 2)))
+        return padded(e, read(e, field, ir.VectorType(F32, 2)), rest)
     return read(e, field, float_lanes(f))
 
 
@@ -96,6 +99,19 @@ def reciprocal_step(e, n, m, d):
     return floats.fused(e, floats.negative(e, n), m, floats.same(e, n.raw.type, 2.0))
 
 
+FAR = 2.0**60  # products of less than this do not overflow
+
+
+def root_step(e, n, m, d):
+    """frsqrts: (3 - n * m) / 2 with one rounding; halving is exact here."""
+    for value in (n, m):
+        floats.no_nan(e, value)
+        near = floats.less(e, floats.absolute(e, value), floats.same(e, value.raw.type, FAR))
+        e.leave_if(~floats.all_lanes(e, near))
+    total = floats.fused(e, floats.negative(e, n), m, floats.same(e, n.raw.type, 3.0))
+    return product(e, total, floats.same(e, n.raw.type, 0.5))
+
+
 ARITHMETIC = {
     # (U, B, opcode): function of (e, n, m, d)
     (0, 0, 0b11000): lambda e, n, m, d: floats.extreme(e, n, m, 0),
@@ -110,13 +126,15 @@ ARITHMETIC = {
     (0, 0, 0b11110): lambda e, n, m, d: floats.extreme(e, n, m, 0),
     (0, 1, 0b11110): lambda e, n, m, d: floats.extreme(e, n, m, 1),
     (0, 0, 0b11111): reciprocal_step,
+    (0, 1, 0b11111): root_step,
     (1, 0, 0b11111): lambda e, n, m, d: e.value(e.b.fdiv(n.raw, m.raw)),
 }
-SCALAR_ARITHMETIC = ((1, 1, 0b11010), (0, 0, 0b11011), (0, 0, 0b11111))  # fabd, fmulx, frecps
+# fabd, fmulx, frecps, frsqrts
+SCALAR_ARITHMETIC = ((1, 1, 0b11010), (0, 0, 0b11011), (0, 0, 0b11111), (0, 1, 0b11111))
 
 
 def three_same(e, f):
-    """fadd, fsub, fmul, fmulx, fdiv, fabd, fmla, fmls, fmax, fmin, fmaxnm, fminnm, frecps."""
+    """fadd, fsub, fmul, fmulx, fdiv, fabd, fmla, fmls, fmax, fmin, fmaxnm, fminnm, frecps, ..."""
     n, m = read_floats(e, f, "n"), read_floats(e, f, "m")
     function = ARITHMETIC[f.U, f.B, f.O]
     put_floats(e, f, "d", function(e, n, m, lambda: read_floats(e, f, "d")))
@@ -304,12 +322,78 @@ def to_integers(e, f):
     put_lanes(e, f, "d", floats.to_integer(e, n, rounding, bits, unsigned=f.U))
 
 
-def from_integers(e, f):
-    """scvtf, ucvtf (U)."""
+def read_integers(e, f):
+    """Register n as integers, as many as the form has numbers."""
     n = read(e, "n", lanes(f, 64 if f.T else 32))
     if is_half(f):
         n = floats.opaque(e, shuffle(e, n, e.value(splat(n.raw.type, 1)), range(4)))
-    put_lanes(e, f, "d", floats.from_integer(e, n, float_lanes(f), unsigned=f.U))
+    return n
+
+
+def from_integers(e, f):
+    """scvtf, ucvtf (U)."""
+    value = floats.from_integer(e, read_integers(e, f), float_lanes(f), unsigned=f.U)
+    put_lanes(e, f, "d", value)
+
+
+# Fixed point: rows by element size, whose shift to the right is the number of fraction bits.
+
+
+@hole
+def fixed_lane_scale(i: Instruction, field: str) -> int:
+    """2 ** -fraction bits, as a number."""
+    return floats.bits_of_power(-shift_right(i, field), bits_of(i.row) == 64)
+
+
+@hole
+def fixed_lane_unscale(i: Instruction, field: str) -> int:
+    """2 ** fraction bits."""
+    return floats.bits_of_power(shift_right(i, field), bits_of(i.row) == 64)
+
+
+@hole
+def fixed_lane_limit(i: Instruction, field: str) -> int:
+    """What is less becomes a signed integer that fits."""
+    bits = bits_of(i.row)
+    most = 63 if bits == 64 else 31 + i.constant_fields().U
+    return floats.bits_of_power(most - shift_right(i, field), bits == 64)
+
+
+def factor(e, kind: str, shape: ir.VectorType):
+    """A hole as a number in all lanes."""
+    bits = floats.bits_in(shape)
+    return broadcast(e, e.immediate(kind, "", bits, wide=True).cast(shape.element), shape.count)
+
+
+def with_size(f, bits: int) -> SimpleNamespace:
+    """The constants with T."""
+    return SimpleNamespace(**vars(f), T=int(bits == 64))
+
+
+def from_fixed(bits: int):
+    """scvtf, ucvtf (U): dividing by a power of two is exact here."""
+
+    def semantics(e, f):
+        f = with_size(f, bits)
+        value = floats.from_integer(e, read_integers(e, f), float_lanes(f), unsigned=f.U)
+        put_lanes(e, f, "d", product(e, value, factor(e, "fixed_lane_scale", value.raw.type)))
+
+    return semantics
+
+
+def to_fixed(bits: int):
+    """fcvtzs, fcvtzu (U): no overflow of the product, which would set a flag."""
+
+    def semantics(e, f):
+        f = with_size(f, bits)
+        value = read_floats(e, f, "n", 0.0)
+        limit = factor(e, "fixed_lane_limit", value.raw.type)
+        fits = floats.less(e, floats.absolute(e, value), limit)
+        e.leave_if(~floats.all_lanes(e, fits))
+        value = product(e, value, factor(e, "fixed_lane_unscale", value.raw.type))
+        put_lanes(e, f, "d", floats.to_integer(e, value, floats.ZERO, bits, unsigned=f.U))
+
+    return semantics
 
 
 def in_table(table: dict):
@@ -355,6 +439,10 @@ ROWS = (
     Row("v_float_to_integer_scalar", "01 U 11110 B T 10000 OOOOO 10 nnnnn ddddd", "C7.2.69", to_integers, where=in_table(CONVERSIONS)),
     Row("v_from_integers", "0 Q U 01110 0 T 10000 11101 10 nnnnn ddddd", "C7.2.276", from_integers, where=exists),
     Row("v_from_integer_scalar", "01 U 11110 0 T 10000 11101 10 nnnnn ddddd", "C7.2.276", from_integers),
+    *by_size("v_from_fixed", "0 Q U 011110 {immh} 11100 1 nnnnn ddddd", "C7.2.275", from_fixed, (32, 64), where=full_when_long),
+    *by_size("v_from_fixed_scalar", "01 U 111110 {immh} 11100 1 nnnnn ddddd", "C7.2.275", from_fixed, (32, 64)),
+    *by_size("v_to_fixed", "0 Q U 011110 {immh} 11111 1 nnnnn ddddd", "C7.2.89", to_fixed, (32, 64), where=full_when_long),
+    *by_size("v_to_fixed_scalar", "01 U 111110 {immh} 11111 1 nnnnn ddddd", "C7.2.89", to_fixed, (32, 64)),
     Row("v_float_lengthen", "0 Q 0 01110 01 10000 10111 10 nnnnn ddddd", "C7.2.74", lengthen),
     Row("v_float_shorten", "0 Q 0 01110 01 10000 10110 10 nnnnn ddddd", "C7.2.79", shorten),
 )

@@ -319,6 +319,10 @@ class Emitter:
         """Set the slot called `name`."""
         self.b.store(value.raw, self._named(name))
 
+    def pointer(self, name: str) -> Value:
+        """Where the slot called `name` is, for intrinsics that want to know."""
+        return self.value(self._named(name))
+
     # Memory.
 
     def _entry(self, virtual: Value) -> ir.Value:
