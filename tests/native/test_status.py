@@ -15,10 +15,10 @@ SEQUENCES = {
     "raised": "fdiv d5, d0, d1; mrs x1, fpsr; fdiv d6, d0, d2; mrs x2, fpsr; fmul d7, d3, d3",
     "cleared": "fdiv d5, d0, d1; msr fpsr, xzr; mrs x1, fpsr; fdiv d6, d0, d2; mrs x2, fpsr",
     "set": "mov x3, #-1; msr fpsr, x3; fadd d5, d0, d0; mrs x1, fpsr",
-    "saturated": "msr fpsr, xzr; sqadd v5.8b, v4.8b, v4.8b; mrs x1, fpsr; fdiv d6, d0, d1; mrs x2, fpsr",
+    "saturated": "msr fpsr, xzr; sqadd v5.8b, v4.8b, v4.8b; mrs x1, fpsr; fdiv d6, d0, d1",
     "control": "mrs x1, fpcr; msr fpcr, xzr; fdiv d6, d0, d2; mrs x2, fpcr",
     "rounding": "mov x3, #0xc00000; msr fpcr, x3; fdiv d6, d0, d2; msr fpcr, xzr; fdiv d7, d0, d2",
-    "flags": "mov x3, #0x90000000; msr nzcv, x3; cset w4, mi; cset w5, vs; adcs x6, x0, x0; mrs x7, nzcv",
+    "flags": "mov x3, #0x90000000; msr nzcv, x3; cset w4, mi; adcs x6, x0, x0; mrs x7, nzcv",
     "monitor": "ldxr x1, [x0]; clrex; stxr w2, x1, [x0]; ldxr x3, [x0]; stxr w4, x3, [x0]",
 }
 
