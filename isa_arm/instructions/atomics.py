@@ -62,8 +62,8 @@ def atomic_operation(e, f):
 
 
 def atomic_exists(fields) -> bool:
-    """Signed minimum and maximum of bytes and halfwords: Unicorn's own way."""
-    return fields["O"] < 9 and (fields["O"] not in (4, 5) or fields["Z"] > 1)
+    """Signed minimum and maximum of less than 64 bits: Unicorn compares them without their sign."""
+    return fields["O"] < 9 and (fields["O"] not in (4, 5) or fields["Z"] == 3)
 
 
 def compare_swap(e, f):

@@ -68,27 +68,29 @@ def multiply_add(e, f):
     put(e, "d", floats.fused(e, n, m, a))
 
 
-def compare_values(e, a, b) -> None:
-    """NZCV of a comparison; NaNs are left."""
-    floats.no_nan(e, a, b)
+def compare_values(e, f, a, b) -> None:
+    """NZCV of a comparison; E: a NaN raises a flag, and is left."""
+    unordered = e.value(e.b.fcmp_unordered("uno", a.raw, b.raw))
+    if f.E:
+        e.leave_if(unordered)
     less = e.value(floats.less(e, a, b))
     equal = e.value(e.b.fcmp_ordered("==", a.raw, b.raw))
     e.set("negative", less.zext(64) << 63)
     e.set("zero_result", (~equal).zext(64))
     e.set("carry", (~less).zext(64))
-    e.set("overflow", e.constant(0))
+    e.set("overflow", unordered.zext(64))
 
 
 def compare(e, f):
-    """fcmp, fcmpe; Z: with zero."""
+    """fcmp, fcmpe (E); Z: with zero."""
     a = number(e, f, "n")
-    compare_values(e, a, floats.same(e, a.raw.type, 0.0) if f.Z else number(e, f, "m"))
+    compare_values(e, f, a, floats.same(e, a.raw.type, 0.0) if f.Z else number(e, f, "m"))
 
 
 def conditional_compare(e, f):
-    """fccmp, fccmpe."""
+    """fccmp, fccmpe (E)."""
     a, b = number(e, f, "n"), number(e, f, "m")
-    compare_if(e, f.C, lambda: compare_values(e, a, b), f.F)
+    compare_if(e, f.C, lambda: compare_values(e, f, a, b), f.F)
 
 
 def conditional_select(e, f):
