@@ -7,11 +7,40 @@ from typing import Any
 
 from cosim.engine.native.state import StateWord
 from cosim.engine.native.table import Instruction, WordDecoder
-from isa_arm.instructions import branches, floating, integer, memory, vector
+from isa_arm.instructions import (
+    atomics,
+    branches,
+    floating,
+    integer,
+    memory,
+    structures,
+    system,
+    vector_arithmetic,
+    vector_floating,
+    vector_logic,
+    vector_permutes,
+    vector_shifts,
+    vector_widths,
+)
 from isa_arm.instructions.layout import HOLES, LAYOUT
 
-MEMORY_ROWS = memory.ROWS
-ROWS = (*integer.ROWS, *branches.ROWS, *MEMORY_ROWS, *floating.ROWS, *vector.ROWS)
+MEMORY_ROWS = (*memory.ROWS, *atomics.ROWS, *structures.ROWS)
+VECTORS = (
+    vector_permutes,
+    vector_logic,
+    vector_arithmetic,
+    vector_widths,
+    vector_shifts,
+    vector_floating,
+)
+ROWS = (
+    *integer.ROWS,
+    *branches.ROWS,
+    *system.ROWS,
+    *MEMORY_ROWS,
+    *floating.ROWS,
+    *(row for module in VECTORS for row in module.ROWS),
+)
 DECODER = WordDecoder(ROWS)
 
 FLAGS = tuple(LAYOUT.word(name) for name in ("negative", "zero_result", "carry", "overflow"))
@@ -31,6 +60,8 @@ __all__ = [
     "usable",
 ]
 
+SYSTEM = 0b1101010100  # instructions that name a system register
+
 
 def decode(code: bytes, pc: int) -> Instruction | None:
     """The instruction at the start of `code`; None: it has no row."""
@@ -44,8 +75,10 @@ def decode(code: bytes, pc: int) -> Instruction | None:
 
 
 def name_of(code: bytes) -> str:
-    """What a form without a row is called: the bits of its encoding class."""
+    """What a form without a row is called: the bits of its encoding class, or the register."""
     word = int.from_bytes(code[:4], "little")
+    if word >> 22 == SYSTEM:
+        return f"{word & ~0x1F:#010x}"
     return f"{word >> 21 << 21 | word & 0xFC00:#010x}"
 
 

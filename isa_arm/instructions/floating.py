@@ -1,57 +1,36 @@
-"""Scalar floating point of A64, single and double precision (T: 0, 1).
-
-The host computes; its sticky flags become FPSR (package). Whatever results in a NaN is left to
-Unicorn: which NaN it is differs between Arm and x86 (default NaN, both operands NaN).
-"""
+"""Scalar floating point of A64, single and double precision (T: 0, 1).  See `floats`."""
 
 from llvmlite import ir
 
-from cosim.engine.native.emitter import F32, F64, I32, I64
+from cosim.engine.native.emitter import F32, F64, I64
 from cosim.engine.native.table import Instruction, Row
+from isa_arm.instructions import floats
 from isa_arm.instructions.flags import compare_if, condition
 from isa_arm.instructions.layout import hole, set_v, set_x, v, x
 
 
-def kind(f) -> ir.Type:
-    """The type of an operand."""
-    return F64 if f.T else F32
-
-
-def suffix(f) -> str:
-    """Of LLVM's intrinsics."""
-    return "f64" if f.T else "f32"
-
-
-def integer_of(value):
-    """The bits of a scalar."""
-    return value.cast(I64 if value.raw.type == F64 else I32)
+def number(e, f, field: str):
+    """A register as a number."""
+    return v(e, field, floats.double_or_single(f.T))
 
 
 def put(e, field: str, value) -> None:
     """Set a register to a scalar, unless it is a NaN."""
-    e.leave_if(e.value(e.b.fcmp_unordered("uno", value.raw, value.raw)))
-    set_v(e, field, integer_of(value))
+    set_v(e, field, floats.pattern(e, floats.no_nan(e, value)))
 
 
 def two_sources(e, f):
     """fmul, fdiv, fadd, fsub, fnmul (O)."""
-    a, b = v(e, "n", kind(f)).raw, v(e, "m", kind(f)).raw
+    a, b = number(e, f, "n").raw, number(e, f, "m").raw
     build = {0: e.b.fmul, 1: e.b.fdiv, 2: e.b.fadd, 3: e.b.fsub, 8: e.b.fmul}[f.O]
     result = build(a, b)
     put(e, "d", e.value(e.b.fneg(result) if f.O == 8 else result))
 
 
 def maximum(e, f):
-    """fmax, fmin, fmaxnm, fminnm (O): two zeros differ by sign, NaNs are left."""
-    a, b = v(e, "n", kind(f)), v(e, "m", kind(f))
-    e.leave_if(e.value(e.b.fcmp_unordered("uno", a.raw, b.raw)))
-    ia, ib = integer_of(a), integer_of(b)
-    equal = e.value(e.b.fcmp_ordered("==", a.raw, b.raw))
-    less = e.value(e.b.fcmp_ordered("<", a.raw, b.raw))
-    low = f.O & 1
-    same = (ia | ib) if low else (ia & ib)
-    chosen = less.select(ia, ib) if low else less.select(ib, ia)
-    set_v(e, "d", equal.select(same, chosen))
+    """fmax, fmin, fmaxnm, fminnm (O)."""
+    result = floats.extreme(e, number(e, f, "n"), number(e, f, "m"), f.O & 1)
+    set_v(e, "d", floats.pattern(e, result))
 
 
 def one_source(e, f):
@@ -64,55 +43,54 @@ def one_source(e, f):
 
 def square_root(e, f):
     """fsqrt."""
-    put(e, "d", e.call(f"llvm.sqrt.{suffix(f)}", kind(f), v(e, "n", kind(f))))
-
-
-ROUNDINGS = {0: "roundeven", 1: "ceil", 2: "floor", 3: "trunc", 6: "rint", 7: "nearbyint"}
+    put(e, "d", floats.square_root(e, number(e, f, "n")))
 
 
 def round_integral(e, f):
-    """frintn, frintp, frintm, frintz, frintx, frinti (O)."""
-    put(e, "d", e.call(f"llvm.{ROUNDINGS[f.O]}.{suffix(f)}", kind(f), v(e, "n", kind(f))))
+    """frintn, frintp, frintm, frintz, frinta, frintx, frinti (O)."""
+    result = floats.rounded(e, number(e, f, "n"), f.O)
+    set_v(e, "d", floats.pattern(e, result))
 
 
 def convert_precision(e, f):
     """fcvt between single and double; T: from double."""
-    value = v(e, "n", kind(f)).raw
+    value = number(e, f, "n").raw
     put(e, "d", e.value(e.b.fptrunc(value, F32) if f.T else e.b.fpext(value, F64)))
 
 
 def multiply_add(e, f):
-    """fmadd, fmsub, fnmadd, fnmsub: one rounding."""
-    a, n, m = (v(e, field, kind(f)) for field in "anm")
+    """fmadd, fmsub, fnmadd, fnmsub."""
+    a, n, m = (number(e, f, field) for field in "anm")
     if f.P != f.O:  # fmsub: a - n*m; fnmadd: -a - n*m; fnmsub: -a + n*m
-        n = e.value(e.b.fneg(n.raw))
+        n = floats.negative(e, n)
     if f.O:
-        a = e.value(e.b.fneg(a.raw))
-    put(e, "d", e.call(f"llvm.fma.{suffix(f)}", kind(f), n, m, a))
+        a = floats.negative(e, a)
+    put(e, "d", floats.fused(e, n, m, a))
 
 
-def compare_values(e, a, b) -> None:
-    """NZCV of a comparison; NaNs are left."""
-    e.leave_if(e.value(e.b.fcmp_unordered("uno", a.raw, b.raw)))
-    less = e.value(e.b.fcmp_ordered("<", a.raw, b.raw))
+def compare_values(e, f, a, b) -> None:
+    """NZCV of a comparison; E: a NaN raises a flag, and is left."""
+    unordered = e.value(e.b.fcmp_unordered("uno", a.raw, b.raw))
+    if f.E:
+        e.leave_if(unordered)
+    less = e.value(floats.less(e, a, b))
     equal = e.value(e.b.fcmp_ordered("==", a.raw, b.raw))
     e.set("negative", less.zext(64) << 63)
     e.set("zero_result", (~equal).zext(64))
     e.set("carry", (~less).zext(64))
-    e.set("overflow", e.constant(0))
+    e.set("overflow", unordered.zext(64))
 
 
 def compare(e, f):
-    """fcmp, fcmpe; Z: with zero."""
-    a = v(e, "n", kind(f))
-    b = e.value(ir.Constant(kind(f), 0.0)) if f.Z else v(e, "m", kind(f))
-    compare_values(e, a, b)
+    """fcmp, fcmpe (E); Z: with zero."""
+    a = number(e, f, "n")
+    compare_values(e, f, a, floats.same(e, a.raw.type, 0.0) if f.Z else number(e, f, "m"))
 
 
 def conditional_compare(e, f):
-    """fccmp, fccmpe."""
-    a, b = v(e, "n", kind(f)), v(e, "m", kind(f))
-    compare_if(e, f.C, lambda: compare_values(e, a, b), f.F)
+    """fccmp, fccmpe (E)."""
+    a, b = number(e, f, "n"), number(e, f, "m")
+    compare_if(e, f.C, lambda: compare_values(e, f, a, b), f.F)
 
 
 def conditional_select(e, f):
@@ -162,49 +140,71 @@ def move_high(e, f):
 
 def from_integer(e, f):
     """scvtf, ucvtf (U)."""
-    value = x(e, "n", 64 if f.S else 32).raw
-    put(e, "d", e.value((e.b.uitofp if f.U else e.b.sitofp)(value, kind(f))))
+    shape = floats.double_or_single(f.T)
+    put(e, "d", floats.from_integer(e, x(e, "n", 64 if f.S else 32), shape, unsigned=f.U))
+
+
+def to_integer(e, f):
+    """fcvtns, fcvtps, fcvtms, fcvtzs (R), fcvtas (A) and with U fcvtnu, ..."""
+    rounding = floats.AWAY if f.A else f.R
+    bits = 64 if f.S else 32
+    set_x(e, "d", floats.to_integer(e, number(e, f, "n"), rounding, bits, unsigned=f.U))
+
+
+def to_integer_exists(w) -> bool:
+    """fcvtas has one rounding only."""
+    return w["A"] == 0 or w["R"] == 0
+
+
+# Fixed point: 64 - s fraction bits.
 
 
 @hole
-def scale(i: Instruction, field: str) -> int:
+def fixed_scale(i: Instruction, field: str) -> int:
     """2 ** -fraction bits, as a number of the result's type."""
-    fraction = 64 - i.fields["s"]
-    return (1023 - fraction) << 52 if i.constant_fields().T else (127 - fraction) << 23
+    return floats.bits_of_power(i.fields["s"] - 64, i.constant_fields().T)
+
+
+@hole
+def fixed_unscale(i: Instruction, field: str) -> int:
+    """2 ** fraction bits."""
+    return floats.bits_of_power(64 - i.fields["s"], i.constant_fields().T)
+
+
+@hole
+def fixed_limit(i: Instruction, field: str) -> int:
+    """What is less becomes a signed integer that fits."""
+    f = i.constant_fields()
+    most = 63 if f.S else 32 if f.U else 31
+    return floats.bits_of_power(most - 64 + i.fields["s"], f.T)
+
+
+def factor(e, f, kind: str):
+    """A hole as a number."""
+    bits = e.immediate(kind, "", 64 if f.T else 32, wide=True)
+    return bits.cast(floats.double_or_single(f.T))
 
 
 def from_fixed(e, f):
     """scvtf, ucvtf (fixed point): dividing by a power of two is exact here."""
-    value = x(e, "n", 64 if f.S else 32).raw
-    number = (e.b.uitofp if f.U else e.b.sitofp)(value, kind(f))
-    factor = e.immediate("scale", "", 64 if f.T else 32, wide=True).cast(kind(f))
-    put(e, "d", e.value(e.b.fmul(number, factor.raw)))
+    shape = floats.double_or_single(f.T)
+    value = floats.from_integer(e, x(e, "n", 64 if f.S else 32), shape, unsigned=f.U)
+    put(e, "d", e.value(e.b.fmul(value.raw, factor(e, f, "fixed_scale").raw)))
+
+
+def to_fixed(e, f):
+    """fcvtzs, fcvtzu (U) (fixed point): no overflow of the product, which would set a flag."""
+    value = number(e, f, "n")
+    fits = e.b.fcmp_ordered("<", floats.absolute(e, value).raw, factor(e, f, "fixed_limit").raw)
+    e.leave_if(~e.value(fits))
+    value = e.value(e.b.fmul(value.raw, factor(e, f, "fixed_unscale").raw))
+    bits = 64 if f.S else 32
+    set_x(e, "d", floats.to_integer(e, value, floats.ZERO, bits, unsigned=f.U))
 
 
 def fixed_exists(fields) -> bool:
     """32-bit registers have at most 32 fraction bits."""
     return fields["S"] == 1 or fields["s"] >= 32
-
-
-def to_integer(e, f):
-    """fcvtzs, fcvtzu (U) and with R other roundings; what does not fit is left."""
-    number = v(e, "n", kind(f))
-    if f.R != 3:
-        name = {0: "roundeven", 1: "ceil", 2: "floor"}[f.R]
-        rounded = e.call(f"llvm.{name}.{suffix(f)}", kind(f), number)
-        differs = e.value(e.b.fcmp_unordered("!=", rounded.raw, number.raw))
-        e.leave_if(differs)  # inexact: the flag would be lost
-        number = rounded
-    bits = 64 if f.S else 32
-    if f.U:
-        low, high = 0.0, min(2.0**bits, 2.0**63)
-    else:
-        low, high = -(2.0 ** (bits - 1)), 2.0 ** (bits - 1)
-    fits = e.b.fcmp_ordered(">=", number.raw, ir.Constant(kind(f), low))
-    e.leave_if(~e.value(fits))
-    fits = e.b.fcmp_ordered("<", number.raw, ir.Constant(kind(f), high))
-    e.leave_if(~e.value(fits))
-    set_x(e, "d", e.value(e.b.fptosi(number.raw, I64)).trunc(bits))
 
 
 # fmt: off
@@ -213,7 +213,7 @@ ROWS = (
     Row("f_maximum", "00011110 0T 1 mmmmm 01 OO 10 nnnnn ddddd", "C7.2.99", maximum),
     Row("f_one_source", "00011110 0T 1 0000 OO 10000 nnnnn ddddd", "C7.2.43", one_source, where=lambda w: w["O"] < 3),
     Row("f_square_root", "00011110 0T 1 000011 10000 nnnnn ddddd", "C7.2.169", square_root),
-    Row("f_round_integral", "00011110 0T 1 001 OOO 10000 nnnnn ddddd", "C7.2.157", round_integral, where=lambda w: w["O"] in ROUNDINGS),
+    Row("f_round_integral", "00011110 0T 1 001 OOO 10000 nnnnn ddddd", "C7.2.157", round_integral, where=lambda w: w["O"] != 5),
     Row("f_single_to_double", "00011110 0T 1 0001 01 10000 nnnnn ddddd", "C7.2.67", convert_precision, where=lambda w: w["T"] == 0),
     Row("f_double_to_single", "00011110 0T 1 0001 00 10000 nnnnn ddddd", "C7.2.67", convert_precision, where=lambda w: w["T"] == 1),
     Row("f_multiply_add", "00011111 0T O mmmmm P aaaaa nnnnn ddddd", "C7.2.98", multiply_add),
@@ -226,6 +226,7 @@ ROWS = (
     Row("f_move_high", "1 0011110 10 1 01 11O 000000 nnnnn ddddd", "C7.2.127", move_high),
     Row("f_from_integer", "S 0011110 0T 1 00 01U 000000 nnnnn ddddd", "C7.2.279", from_integer),
     Row("f_from_fixed", "S 0011110 0T 0 00 01U ssssss nnnnn ddddd", "C7.2.278", from_fixed, where=fixed_exists),
-    Row("f_to_integer", "S 0011110 0T 1 RR 00U 000000 nnnnn ddddd", "C7.2.91", to_integer),
+    Row("f_to_integer", "S 0011110 0T 1 RR A0U 000000 nnnnn ddddd", "C7.2.91", to_integer, where=to_integer_exists),
+    Row("f_to_fixed", "S 0011110 0T 0 11 00U ssssss nnnnn ddddd", "C7.2.92", to_fixed, where=fixed_exists),
 )
 # fmt: on

@@ -18,6 +18,7 @@ OWN = (
     "monitor",
     "monitor_address",
     "monitor_value",
+    "host_control",  # room for the host's floating-point control and status
 )
 LAYOUT = Layout([(row.name, row.bits) for row in REGISTERS], [(name, 64) for name in OWN])
 

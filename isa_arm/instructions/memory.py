@@ -1,4 +1,4 @@
-"""Loads, stores and atomics of A64, of general and of SIMD and FP registers.
+"""Loads and stores of A64: one general or SIMD and FP register, and pairs of them.
 
 Letters: Z size, O operation, n base, t the register, u the second of a pair, W how the base moves.
 """
@@ -6,12 +6,11 @@ Letters: Z size, O operation, n base, t the register, u the second of a pair, W 
 from llvmlite import ir
 
 from cosim.engine.interface import Access
-from cosim.engine.native.emitter import I64
 from cosim.engine.native.table import Instruction, Row
-from cosim.engine.stream import Kind
 from isa_arm.instructions.layout import base, hole, set_base, set_v, set_x, signed, v, x
 
 POST, OFFSET, PRE = 1, 2, 3
+UNPRIVILEGED = 2  # of one register: ldtr, sttr, which are like ldur and stur in user mode
 
 
 # Offsets.
@@ -105,13 +104,13 @@ def unsigned_offset(to):
 
 
 def unscaled(to):
-    """ldur, stur, ...; with W the base moves: post- and pre-indexed."""
+    """ldur, stur, ldtr, ...; post- and pre-indexed the base moves."""
 
     def semantics(e, f):
         start = base(e, "n")
         moved = start + e.immediate("signed9", "i")
         to(e, f, start if f.W == POST else moved)
-        if f.W:
+        if f.W in (POST, PRE):
             set_base(e, "n", moved)
 
     return semantics
@@ -146,7 +145,7 @@ def load_literal_vector(e, f):
 
 
 def nothing(e, f):
-    """prfm, nop, barriers."""
+    """prfm."""
 
 
 # Pairs.
@@ -212,206 +211,21 @@ def pair_vector_exists(fields) -> bool:
     return fields["O"] < 3 and not (fields["L"] == 1 and fields["t"] == fields["u"])
 
 
-# Several vectors.
-
-
-def multiple(e, f):
-    """ld1, st1 of consecutive registers (C: how many); W: the base moves behind them."""
-    size = 16 if f.Q else 8
-    count = {7: 1, 10: 2, 6: 3, 2: 4}[f.C]
-    start = base(e, "n")
-    place = e.probe(start, count * size, Access.READ if f.L else Access.WRITE)
-    for at in range(0, count * size, 8):  # QEMU makes accesses of 8 bytes, whatever the elements
-        e.record(place, 8, Kind.LOAD if f.L else Kind.STORE, at)
-    for number in range(count):
-        kind = ir.IntType(8 * size)
-        if f.L:
-            value = e.fetch_from(place, kind, number * size).zext(128)
-            e.write(f"vector{number}", "t", value)
-        else:
-            e.put_to(place, e.read(f"vector{number}", "t", shape=kind), number * size)
-    if f.W:
-        set_base(e, "n", start + count * size)
-
-
-def multiple_exists(fields) -> bool:
-    """ld1 and st1 only."""
-    return fields["C"] in (2, 6, 7, 10)
-
-
-def load_replicate(e, f):
-    """ld1r: one element to all lanes."""
-    size = 1 << f.Z
-    element = e.load(base(e, "n"), size)
-    lanes = (16 if f.Q else 8) // size
-    value = element.zext(128)
-    for bits in (8, 16, 32, 64):
-        if bits >= 8 * size and bits < 8 * size * lanes:
-            value = value | value << bits
-    set_v(e, "t", value)
-
-
-# Ordered loads and stores, atomics.
-
-
-def aligned(e, address, size: int) -> None:
-    """What is not aligned is Unicorn's."""
-    if size > 1:
-        e.leave_if((address & (size - 1)).ne(0))
-
-
-def load_acquire(e, f):
-    """ldar, ldlar, ldapr."""
-    address = base(e, "n")
-    aligned(e, address, 1 << f.Z)
-    set_x(e, "t", e.load(address, 1 << f.Z))
-
-
-def store_release(e, f):
-    """stlr, stllr."""
-    address = base(e, "n")
-    aligned(e, address, 1 << f.Z)
-    e.store(address, 1 << f.Z, x(e, "t", 8 << f.Z))
-
-
-def atomic_place(e, f):
-    """Where a read-modify-write goes: readable and writable."""
-    address = base(e, "n")
-    aligned(e, address, 1 << f.Z)
-    e.probe(address, 1 << f.Z)
-    return e.probe(address, 1 << f.Z, Access.WRITE)
-
-
-def atomic_operation(e, f):
-    """ldadd, ldclr, ldeor, ldset, ldsmax, ldsmin, ldumax, ldumin, swp (O)."""
-    size = 1 << f.Z
-    operand = x(e, "s", 8 * size)
-    place = atomic_place(e, f)
-    old = e.load_at(place, size, kind=Kind.ATOMIC_LOAD)
-    new = (
-        lambda: old + operand,
-        lambda: old & ~operand,
-        lambda: old ^ operand,
-        lambda: old | operand,
-        lambda: old.slt(operand).select(operand, old),
-        lambda: old.slt(operand).select(old, operand),
-        lambda: old.ult(operand).select(operand, old),
-        lambda: old.ult(operand).select(old, operand),
-        lambda: operand,
-    )[f.O]()
-    e.store_at(place, size, new)
-    set_x(e, "t", old)
-
-
-def atomic_exists(fields) -> bool:
-    """Signed minimum and maximum of bytes and halfwords: Unicorn's own way."""
-    return fields["O"] < 9 and (fields["O"] not in (4, 5) or fields["Z"] > 1)
-
-
-def compare_swap(e, f):
-    """cas: the store happens in any case, with the old value when they differ."""
-    size = 1 << f.Z
-    wanted, new = x(e, "s", 8 * size), x(e, "t", 8 * size)
-    place = atomic_place(e, f)
-    old = e.load_at(place, size, kind=Kind.ATOMIC_LOAD)
-    e.store_at(place, size, old.eq(wanted).select(new, old))
-    set_x(e, "s", old)
-
-
-# Exclusive accesses.  As under Unicorn, a store exclusive succeeds when the address is the one of the
-# load exclusive and memory still holds its value: whoever stored there has broken the monitor.
-
-
-def load_exclusive(e, f):
-    """ldxr, ldaxr."""
-    address = base(e, "n")
-    aligned(e, address, 1 << f.Z)
-    value = e.load(address, 1 << f.Z).zext(64)
-    e.set("monitor", e.constant(1))
-    e.set("monitor_address", address)
-    e.set("monitor_value", value)
-    set_x(e, "t", value)
-
-
-def store_exclusive(e, f):
-    """stxr, stlxr: another address than the monitor's fails without an access."""
-    size = 1 << f.Z
-    address = base(e, "n")
-    e.leave_if(e.get("monitor").eq(0))
-    aligned(e, address, size)
-    new = x(e, "t", 8 * size)
-    same = e.get("monitor_address").eq(address)
-    status, other, end = (e.b.append_basic_block(n) for n in ("same", "other", "end"))
-    e.b.cbranch(same.raw, status, other)
-    e.b.position_at_end(other)
-    first_ring = e.ring
-    failed = e.b.block
-    e.b.branch(end)
-    e.b.position_at_end(status)
-    place = atomic_place(e, f)
-    old = e.load_at(place, size, kind=Kind.ATOMIC_LOAD)
-    unchanged = old.zext(64).eq(e.get("monitor_value"))
-    e.store_at(place, size, unchanged.select(new, old))
-    result = (~unchanged).zext(64)
-    last_ring, done = e.ring, e.b.block
-    e.b.branch(end)
-    e.b.position_at_end(end)
-    ring = e.b.phi(last_ring.type)
-    ring.add_incoming(first_ring, failed)
-    ring.add_incoming(last_ring, done)
-    e.ring = ring
-    answer = e.b.phi(I64)
-    answer.add_incoming(ir.Constant(I64, 1), failed)
-    answer.add_incoming(result.raw, done)
-    e.set("monitor_address", e.constant(-1))
-    set_x(e, "s", e.value(answer))
-
-
-def store_exclusive_exists(fields) -> bool:
-    """The status register is no other (constrained unpredictable)."""
-    s = fields["s"]
-    return s != fields["t"] and (s != fields["n"] or s == 31)
-
-
-# System registers.
-
-
-def read_thread_pointer(e, f):
-    """mrs of tpidr_el0."""
-    set_x(e, "t", e.get("tpidr_el0"))
-
-
-def write_thread_pointer(e, f):
-    """msr of tpidr_el0."""
-    e.set("tpidr_el0", x(e, "t"))
-
-
 # fmt: off
 ROWS = (
     Row("prefetch_unsigned", "11 111001 10 iiiiiiiiiiii nnnnn ttttt", "C6.2.240", nothing),
+    Row("prefetch_unscaled", "11 111000 10 0 iiiiiiiii 00 nnnnn ttttt", "C6.2.243", nothing),
+    Row("prefetch_register", "11 111000 10 1 mmmmm eee h 10 nnnnn ttttt", "C6.2.242", nothing, where=lambda v: v["e"] & 2 != 0),
+    Row("prefetch_literal", "11 011000 iiiiiiiiiiiiiiiiiii ttttt", "C6.2.241", nothing),
     Row("load_store_unsigned", "ZZ 111001 OO iiiiiiiiiiii nnnnn ttttt", "C6.2.166", unsigned_offset(access), where=not_prefetch),
-    Row("load_store_unscaled", "ZZ 111000 OO 0 iiiiiiiii WW nnnnn ttttt", "C6.2.202", unscaled(access), where=lambda v: not_prefetch(v) and (v["W"] == 0 or v["W"] != 2 and moves_another(v))),
+    Row("load_store_unscaled", "ZZ 111000 OO 0 iiiiiiiii WW nnnnn ttttt", "C6.2.202", unscaled(access), where=lambda v: not_prefetch(v) and (v["W"] in (0, UNPRIVILEGED) or moves_another(v))),
     Row("load_store_register", "ZZ 111000 OO 1 mmmmm EEE H 10 nnnnn ttttt", "C6.2.168", register_offset(access), where=lambda v: not_prefetch(v) and extends_word(v)),
     Row("load_store_vector_unsigned", "ZZ 111101 OO iiiiiiiiiiii nnnnn ttttt", "C7.2.192", unsigned_offset(access_vector), where=vector_exists),
-    Row("load_store_vector_unscaled", "ZZ 111100 OO 0 iiiiiiiii WW nnnnn ttttt", "C7.2.195", unscaled(access_vector), where=lambda v: vector_exists(v) and v["W"] != 2),
+    Row("load_store_vector_unscaled", "ZZ 111100 OO 0 iiiiiiiii WW nnnnn ttttt", "C7.2.195", unscaled(access_vector), where=lambda v: vector_exists(v) and v["W"] != UNPRIVILEGED),
     Row("load_store_vector_register", "ZZ 111100 OO 1 mmmmm EEE H 10 nnnnn ttttt", "C7.2.194", register_offset(access_vector), where=lambda v: vector_exists(v) and extends_word(v)),
     Row("load_literal", "OO 011000 iiiiiiiiiiiiiiiiiii ttttt", "C6.2.167", load_literal, where=lambda v: v["O"] < 3),
     Row("load_literal_vector", "OO 011100 iiiiiiiiiiiiiiiiiii ttttt", "C7.2.193", load_literal_vector, where=lambda v: v["O"] < 3),
     Row("pair", "OO 10100 WW L iiiiiii uuuuu nnnnn ttttt", "C6.2.164", pair, where=pair_exists),
     Row("pair_vector", "OO 10110 WW L iiiiiii uuuuu nnnnn ttttt", "C7.2.190", pair_vector, where=pair_vector_exists),
-    Row("multiple", "0 Q 001100 W L 000000 CCCC ZZ nnnnn ttttt", "C7.2.177", multiple, where=lambda v: v["W"] == 0 and multiple_exists(v)),
-    Row("multiple_post", "0 Q 001100 W L 0 11111 CCCC ZZ nnnnn ttttt", "C7.2.177", multiple, where=lambda v: v["W"] == 1 and multiple_exists(v)),
-    Row("load_replicate", "0 Q 001101 0 1 0 00000 110 0 ZZ nnnnn ttttt", "C7.2.179", load_replicate),
-    Row("load_acquire", "ZZ 001000 1 1 0 11111 1 11111 nnnnn ttttt", "C6.2.158", load_acquire),
-    Row("load_acquire_pc", "ZZ 111000 101 11111 1 100 00 nnnnn ttttt", "C6.2.151", load_acquire),
-    Row("store_release", "ZZ 001000 1 0 0 11111 1 11111 nnnnn ttttt", "C6.2.330", store_release),
-    Row("atomic_operation", "ZZ 111000 ar 1 sssss OOOO 00 nnnnn ttttt", "C6.2.141", atomic_operation, where=atomic_exists),
-    Row("compare_swap", "ZZ 0010001 a 1 sssss r 11111 nnnnn ttttt", "C6.2.40", compare_swap),
-    Row("load_exclusive", "ZZ 001000 0 1 0 11111 r 11111 nnnnn ttttt", "C6.2.184", load_exclusive),
-    Row("store_exclusive", "ZZ 001000 0 0 0 sssss r 11111 nnnnn ttttt", "C6.2.372", store_exclusive, where=store_exclusive_exists),
-    Row("barrier", "11010101000000110011 mmmm 10 p 11111", "C6.2.108", nothing, where=lambda v: v["p"] == 1 or v["m"] not in (0, 4)),
-    Row("no_operation", "11010101000000110010 0000 000 11111", "C6.2.238", nothing),
-    Row("read_thread_pointer", "110101010011 1011 1101 0000 010 ttttt", "C6.2.228", read_thread_pointer),
-    Row("write_thread_pointer", "110101010001 1011 1101 0000 010 ttttt", "C6.2.230", write_thread_pointer),
 )
 # fmt: on

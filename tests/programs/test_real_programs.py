@@ -23,6 +23,8 @@ needs_busybox = pytest.mark.skipif(
     reason="needs qemu-user and Debian's busybox-static of both architectures: make busybox",
 )
 
+SYSTEM_CALL = "0xd4000000"  # svc, as the native engine calls it
+
 COMMANDS = {
     "sha256sum": ["sha256sum", "data.txt"],
     "sort": ["sort", "-k2", "-n", "data.txt"],
@@ -61,6 +63,23 @@ def test_busybox_prints_what_qemu_prints(name, node, root):
         run = machine.run(program, on=node, arguments=command, root=root)
     assert run.console == expected.stdout
     assert run.exit_status == expected.returncode
+
+
+@needs_busybox
+@pytest.mark.parametrize("name", COMMANDS)
+def test_busybox_is_the_same_on_both_engines(name, root):
+    runs = {}
+    for engine in ("unicorn", "native"):
+        with Machine(settings={"engine": engine}) as machine:
+            program = FILES["arm"].resolve()
+            runs[engine] = machine.run(program, on="arm", arguments=COMMANDS[name], root=root)
+    assert runs["native"].digest == runs["unicorn"].digest
+    found = runs["native"].statistics
+    prefix = "host.arm.core0.native.fallback."
+    left = {form[len(prefix) :]: n for form, n in found.items() if form.startswith(prefix)}
+    assert left.pop(SYSTEM_CALL)
+    # What is left touches a page for the first time.
+    assert sum(left.values()) < found["arm.core0.instructions_user"] / 1000 + 100, left
 
 
 @pytest.mark.parametrize("node", EMULATORS)

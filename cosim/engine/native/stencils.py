@@ -20,7 +20,7 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 
 from cosim.compiled import cache_root
-from cosim.engine.native import emitter, state
+from cosim.engine.native import emitter, state, values
 from cosim.engine.native.table import Instruction
 from cosim.errors import MachineError
 
@@ -251,7 +251,8 @@ def _digest(instructions: Any) -> str:
     ]
     digest = hashlib.sha256("\n".join(parts).encode())
     folder = Path(instructions.__file__).parent
-    files = [Path(emitter.__file__), Path(state.__file__), *sorted(folder.glob("*.py"))]
+    shared = [Path(module) for module in (emitter.__file__, state.__file__, values.__file__)]
+    files = [*shared, *sorted(folder.glob("*.py"))]
     for path in files:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -55,7 +55,7 @@ BLOCK_INSTRUCTIONS = 64
 LONGEST_BYTES = 16  # at least the longest instruction of any ISA
 LINE_SHIFT = LINE_BYTES.bit_length() - 1
 FETCH = Kind.FETCH << KIND_SHIFT | (LINE_BYTES - 1) << SIZE_SHIFT
-RECORDS_PER_INSTRUCTION = 9  # most that one instruction writes, its FETCH record included
+RECORDS_PER_INSTRUCTION = 66  # most that one writes: FETCH, 64 elements (ld4), a split one
 
 
 class Translator:
