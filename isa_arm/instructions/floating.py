@@ -19,12 +19,15 @@ def put(e, field: str, value) -> None:
     set_v(e, field, floats.pattern(e, floats.no_nan(e, value)))
 
 
+TWO_SOURCES = {
+    0: floats.product, 1: floats.quotient, 2: floats.total, 3: floats.difference, 8: floats.product,
+}  # fmt: skip
+
+
 def two_sources(e, f):
     """fmul, fdiv, fadd, fsub, fnmul (O)."""
-    a, b = number(e, f, "n").raw, number(e, f, "m").raw
-    build = {0: e.b.fmul, 1: e.b.fdiv, 2: e.b.fadd, 3: e.b.fsub, 8: e.b.fmul}[f.O]
-    result = build(a, b)
-    put(e, "d", e.value(e.b.fneg(result) if f.O == 8 else result))
+    result = TWO_SOURCES[f.O](e, number(e, f, "n"), number(e, f, "m"))
+    put(e, "d", floats.negative(e, result) if f.O == 8 else result)
 
 
 def maximum(e, f):
@@ -55,7 +58,10 @@ def round_integral(e, f):
 def convert_precision(e, f):
     """fcvt between single and double; T: from double."""
     value = number(e, f, "n").raw
-    put(e, "d", e.value(e.b.fptrunc(value, F32) if f.T else e.b.fpext(value, F64)))
+    if f.T:
+        put(e, "d", floats.rounded_once(e, e.value(e.b.fptrunc(value, F32))))
+    else:
+        put(e, "d", e.value(e.b.fpext(value, F64)))
 
 
 def multiply_add(e, f):
@@ -209,7 +215,7 @@ def fixed_exists(fields) -> bool:
 
 # fmt: off
 ROWS = (
-    Row("f_two_sources", "00011110 0T 1 mmmmm OOOO 10 nnnnn ddddd", "C7.2.131", two_sources, where=lambda w: w["O"] in (0, 1, 2, 3, 8)),
+    Row("f_two_sources", "00011110 0T 1 mmmmm OOOO 10 nnnnn ddddd", "C7.2.131", two_sources, where=lambda w: w["O"] in TWO_SOURCES),
     Row("f_maximum", "00011110 0T 1 mmmmm 01 OO 10 nnnnn ddddd", "C7.2.99", maximum),
     Row("f_one_source", "00011110 0T 1 0000 OO 10000 nnnnn ddddd", "C7.2.43", one_source, where=lambda w: w["O"] < 3),
     Row("f_square_root", "00011110 0T 1 000011 10000 nnnnn ddddd", "C7.2.169", square_root),

@@ -77,20 +77,15 @@ def exists(w) -> bool:
 # Three registers of the same shape.
 
 
-def product(e, n, m, d=None):
-    """fmul."""
-    return e.value(e.b.fmul(n.raw, m.raw))
-
-
 def extended_product(e, n, m, d=None):
     """fmulx: zero times infinity is 2."""
     floats.no_infinity(e, n, m)
-    return product(e, n, m)
+    return floats.product(e, n, m)
 
 
-def difference(e, n, m, d):
+def distance(e, n, m, d):
     """fabd."""
-    return floats.absolute(e, e.value(e.b.fsub(n.raw, m.raw)))
+    return floats.absolute(e, floats.difference(e, n, m))
 
 
 def reciprocal_step(e, n, m, d):
@@ -109,7 +104,7 @@ def root_step(e, n, m, d):
         near = floats.less(e, floats.absolute(e, value), floats.same(e, value.raw.type, FAR))
         e.leave_if(~floats.all_lanes(e, near))
     total = floats.fused(e, floats.negative(e, n), m, floats.same(e, n.raw.type, 3.0))
-    return product(e, total, floats.same(e, n.raw.type, 0.5))
+    return floats.product(e, total, floats.same(e, n.raw.type, 0.5))
 
 
 ARITHMETIC = {
@@ -118,16 +113,16 @@ ARITHMETIC = {
     (0, 1, 0b11000): lambda e, n, m, d: floats.extreme(e, n, m, 1),
     (0, 0, 0b11001): lambda e, n, m, d: floats.fused(e, n, m, d()),
     (0, 1, 0b11001): lambda e, n, m, d: floats.fused(e, floats.negative(e, n), m, d()),
-    (0, 0, 0b11010): lambda e, n, m, d: e.value(e.b.fadd(n.raw, m.raw)),
-    (0, 1, 0b11010): lambda e, n, m, d: e.value(e.b.fsub(n.raw, m.raw)),
-    (1, 1, 0b11010): difference,
+    (0, 0, 0b11010): lambda e, n, m, d: floats.total(e, n, m),
+    (0, 1, 0b11010): lambda e, n, m, d: floats.difference(e, n, m),
+    (1, 1, 0b11010): distance,
     (0, 0, 0b11011): extended_product,
-    (1, 0, 0b11011): product,
+    (1, 0, 0b11011): lambda e, n, m, d: floats.product(e, n, m),
     (0, 0, 0b11110): lambda e, n, m, d: floats.extreme(e, n, m, 0),
     (0, 1, 0b11110): lambda e, n, m, d: floats.extreme(e, n, m, 1),
     (0, 0, 0b11111): reciprocal_step,
     (0, 1, 0b11111): root_step,
-    (1, 0, 0b11111): lambda e, n, m, d: e.value(e.b.fdiv(n.raw, m.raw)),
+    (1, 0, 0b11111): lambda e, n, m, d: floats.quotient(e, n, m),
 }
 # fabd, fmulx, frecps, frsqrts
 SCALAR_ARITHMETIC = ((1, 1, 0b11010), (0, 0, 0b11011), (0, 0, 0b11111), (0, 1, 0b11111))
@@ -215,7 +210,7 @@ def by_element(e, f):
     if is_half(f):
         m = padded(e, shuffle(e, m, m, range(2)))
     if f.O == 0b1001:
-        result = (extended_product if f.U else product)(e, n, m)
+        result = (extended_product if f.U else floats.product)(e, n, m)
     else:
         n = floats.negative(e, n) if f.O == 0b0101 else n
         result = floats.fused(e, n, m, read_floats(e, f, "d"))
@@ -234,7 +229,7 @@ PAIRED = {
     # (U, B, opcode): function of (e, even, odd)
     (1, 0, 0b11000): lambda e, a, b: floats.extreme(e, a, b, 0),
     (1, 1, 0b11000): lambda e, a, b: floats.extreme(e, a, b, 1),
-    (1, 0, 0b11010): lambda e, a, b: e.value(e.b.fadd(a.raw, b.raw)),
+    (1, 0, 0b11010): floats.total,
     (1, 0, 0b11110): lambda e, a, b: floats.extreme(e, a, b, 0),
     (1, 1, 0b11110): lambda e, a, b: floats.extreme(e, a, b, 1),
 }
@@ -376,7 +371,9 @@ def from_fixed(bits: int):
     def semantics(e, f):
         f = with_size(f, bits)
         value = floats.from_integer(e, read_integers(e, f), float_lanes(f), unsigned=f.U)
-        put_lanes(e, f, "d", product(e, value, factor(e, "fixed_lane_scale", value.raw.type)))
+        put_lanes(
+            e, f, "d", floats.product(e, value, factor(e, "fixed_lane_scale", value.raw.type))
+        )
 
     return semantics
 
@@ -390,7 +387,7 @@ def to_fixed(bits: int):
         limit = factor(e, "fixed_lane_limit", value.raw.type)
         fits = floats.less(e, floats.absolute(e, value), limit)
         e.leave_if(~floats.all_lanes(e, fits))
-        value = product(e, value, factor(e, "fixed_lane_unscale", value.raw.type))
+        value = floats.product(e, value, factor(e, "fixed_lane_unscale", value.raw.type))
         put_lanes(e, f, "d", floats.to_integer(e, value, floats.ZERO, bits, unsigned=f.U))
 
     return semantics
@@ -415,7 +412,7 @@ def shorten(e, f):
     """fcvtn, fcvtn2: two doubles to singles."""
     value = floats.no_nan(e, read(e, "n", ir.VectorType(F64, 2)))
     shorter = e.value(e.b.fptrunc(value.raw, ir.VectorType(F32, 2)))
-    put_half(e, f, "d", floats.pattern(e, shorter))
+    put_half(e, f, "d", floats.pattern(e, floats.rounded_once(e, shorter)))
 
 
 # fmt: off

@@ -40,3 +40,31 @@ def test_raised_flags_are_seen_without_the_other_engine():
     pair.step(pc, VALUES, len(code) // 4)
     assert pair.native.engine.read("x2") == 0b10010, "divided by zero, inexact"
     assert set(pair.native.engine.fallbacks) <= {"0x00000000"}, "only what is behind the sequence"
+
+
+# Arm finds an underflow before rounding, x86 after it: the smallest normal number comes out.
+SMALLEST, BELOW_ONE, BELOW_TWICE = 1 << 52, 0x3FEF_FFFF_FFFF_FFFF, 0x001F_FFFF_FFFF_FFFF
+FACTOR, SINGLES = 0xA458_96EC_25B6_27F8, 0x3F7F_FFFF * 0x1_0000_0001
+UNDERFLOWS = {
+    "fnmadd d0, d1, d2, d2": (FACTOR, SMALLEST),
+    "fmul d0, d1, d2": (BELOW_ONE, SMALLEST),
+    "fdiv d0, d1, d2": (BELOW_TWICE, 2 << 61),
+    "fcvt s0, d1": (0x380F_FFFF_FFFF_FFFF, 0),
+    "fmul v0.2d, v1.2d, v2.d[0]": (BELOW_ONE * (1 << 64 | 1), SMALLEST),
+    "fmul v0.2s, v1.2s, v2.2s": (SINGLES, 0x80_0000 * 0x1_0000_0001),
+    "fdiv v0.2d, v1.2d, v2.2d": (BELOW_TWICE * (1 << 64 | 1), (1 << 64 | 1) << 62),
+    "fcvtn v0.2s, v1.2d": (0x380F_FFFF_FFFF_FFFF * (1 << 64 | 1), 0),
+}
+
+
+@pytest.fixture(scope="module")
+def pair():
+    return Pair("aarch64")
+
+
+@pytest.mark.parametrize("text", UNDERFLOWS)
+def test_underflow_is_seen_before_rounding(pair, text):
+    (pc,) = pair.place([assemble("aarch64", {text: text})[text]])
+    first, second = UNDERFLOWS[text]
+    pair.step(pc, {"v1": first, "v2": second, "fpsr": 0})
+    assert pair.native.engine.read("fpsr") & 1 << 3, "FPSR.UFC"
