@@ -8,6 +8,7 @@ raises a flag that the instruction does not.
 from llvmlite import ir
 
 from cosim.engine.native.emitter import F32, F64
+from cosim.engine.native.values import any_lane, suffix
 
 NEAREST, UP, DOWN, ZERO, AWAY, EXACT, CURRENT = 0, 1, 2, 3, 4, 6, 7  # FRINT's, and RMode
 ROUNDINGS = {
@@ -31,12 +32,6 @@ def bits_in(shape: ir.Type) -> int:
     return 64 if scalar(shape) == F64 else 32
 
 
-def suffix(shape: ir.Type) -> str:
-    """Of LLVM's intrinsics."""
-    lanes = f"v{shape.count}" if isinstance(shape, ir.VectorType) else ""
-    return f"{lanes}f{bits_in(shape)}"
-
-
 def like(shape: ir.Type, element: ir.Type) -> ir.Type:
     """As many lanes of another type."""
     return ir.VectorType(element, shape.count) if isinstance(shape, ir.VectorType) else element
@@ -51,13 +46,6 @@ def same(e, shape: ir.Type, number):
 def pattern(e, value):
     """The bits of all lanes as integers."""
     return value.cast(like(value.raw.type, ir.IntType(bits_in(value.raw.type))))
-
-
-def any_lane(e, condition: ir.Value):
-    """One bit: does the condition hold in any lane?"""
-    if isinstance(condition.type, ir.VectorType):
-        return e.value(e.b.bitcast(condition, ir.IntType(condition.type.count))).ne(0)
-    return e.value(condition)
 
 
 def all_lanes(e, condition: ir.Value):

@@ -5,8 +5,9 @@ A form without the letter Q is a scalar one: one lane.
 
 from llvmlite import ir
 
+from cosim.engine.native.values import shuffle
+
 I128 = ir.IntType(128)
-SAME = {"s": True, "u": False}
 
 
 def integers(bits: int, count: int) -> ir.Type:
@@ -34,17 +35,6 @@ def bits_of(shape: ir.Type) -> int:
 def put(e, field: str, value) -> None:
     """Set a register to a vector of integers; what is above becomes zero."""
     e.write("vector", field, value.cast(ir.IntType(bits_of(value.raw.type))).zext(128))
-
-
-def splat(shape: ir.Type, number: int) -> ir.Constant:
-    """The same number in all lanes."""
-    return ir.Constant(shape, [number] * shape.count)
-
-
-def shuffle(e, a, b, order):
-    """Lanes of a, then of b, in this order."""
-    mask = ir.Constant(integers(32, len(order)), list(order))
-    return e.value(e.b.shuffle_vector(a.raw, b.raw, mask))
 
 
 def broadcast(e, one, count: int):
@@ -114,12 +104,21 @@ def extreme(e, n, m, kind: str):
     return e.value(e.b.select(less, a.raw, b.raw))
 
 
+# (U, opcode) of comparisons with zero, of integers and of numbers -> relation.
+ZERO_RELATIONS = {(0, 0): ">", (1, 0): ">=", (0, 1): "==", (1, 1): "<=", (0, 2): "<"}
+
+
 # Conditions of rows.
 
 
 def full(w) -> bool:
     """64-bit elements need 128 bits; in scalar forms there is no Q."""
     return w["Z"] < 3 or w.get("Q", 1) == 1
+
+
+def full_when_long(bits: int):
+    """The same, of rows that are split by element size."""
+    return lambda w: bits < 64 or w["Q"] == 1
 
 
 def narrower(w) -> bool:

@@ -3,8 +3,8 @@
 Source: Arm ARM, SatQ and FPSR.QC (C5.2.8).
 """
 
-from isa_arm.instructions.floats import any_lane
-from isa_arm.instructions.lanes import extreme, integers, narrow, splat, widen
+from cosim.engine.native.values import any_lane, splat, suffix
+from isa_arm.instructions.lanes import extreme, integers, narrow, widen
 
 QC_BIT = 27
 
@@ -36,8 +36,7 @@ def add_sub(e, n, m, signed: bool, *, subtract: bool):
     """sqadd, uqadd, sqsub, uqsub."""
     shape = n.raw.type
     operation = ("s" if signed else "u") + ("sub" if subtract else "add")
-    suffix = f"v{shape.count}i{shape.element.width}"
-    result = e.call(f"llvm.{operation}.sat.{suffix}", shape, n, m)
+    result = e.call(f"llvm.{operation}.sat.{suffix(shape)}", shape, n, m)
     note(e, result, n - m if subtract else n + m)
     return result
 

@@ -8,8 +8,8 @@ from llvmlite import ir
 
 from cosim.engine.interface import Access
 from cosim.engine.native.table import Instruction, Row
+from cosim.engine.native.values import shuffle
 from cosim.engine.stream import Kind
-from isa_arm.instructions.lanes import shuffle
 from isa_arm.instructions.layout import VECTOR, base, hole, set_base, x
 
 # opcode of the multiple forms: (registers, of which are elements of one structure)

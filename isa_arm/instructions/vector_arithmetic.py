@@ -5,6 +5,7 @@ operation.
 """
 
 from cosim.engine.native.table import Instruction, Row
+from cosim.engine.native.values import splat, suffix
 from isa_arm.instructions import saturation
 from isa_arm.instructions.lanes import (
     broadcast,
@@ -18,7 +19,6 @@ from isa_arm.instructions.lanes import (
     put,
     read,
     scalar,
-    splat,
     widen,
 )
 from isa_arm.instructions.layout import VECTOR, hole
@@ -175,7 +175,7 @@ def add_pair_scalar(e, f):
 def reduce(e, operation: str, value):
     """All lanes of `value` made one, by one of LLVM's vector reductions."""
     shape = value.raw.type
-    name = f"llvm.vector.reduce.{operation}.v{shape.count}i{shape.element.width}"
+    name = f"llvm.vector.reduce.{operation}.{suffix(shape)}"
     e.write("vector", "d", e.call(name, shape.element, value).zext(128))
 
 

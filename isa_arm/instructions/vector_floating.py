@@ -9,11 +9,14 @@ from llvmlite import ir
 
 from cosim.engine.native.emitter import F32, F64
 from cosim.engine.native.table import Instruction, Row
+from cosim.engine.native.values import shuffle, splat
 from isa_arm.instructions import floats
 from isa_arm.instructions.lanes import (
+    ZERO_RELATIONS,
     broadcast,
     choose,
     even_odd,
+    full_when_long,
     half,
     integers,
     lanes,
@@ -21,11 +24,9 @@ from isa_arm.instructions.lanes import (
     put,
     put_half,
     read,
-    shuffle,
-    splat,
 )
 from isa_arm.instructions.layout import VECTOR, hole
-from isa_arm.instructions.vector_shifts import bits_of, by_size, full_when_long, shift_right
+from isa_arm.instructions.vector_shifts import bits_of, by_size, shift_right
 
 # Shapes.  Half a register of singles is computed as four lanes with ones above: what the host does
 # there must not raise a flag.
@@ -175,9 +176,6 @@ def compare(e, f):
 def compare_exists(w) -> bool:
     """In the table."""
     return (w["U"], w["B"], w["O"]) in COMPARISONS and exists(w)
-
-
-ZERO_RELATIONS = {(0, 0): ">", (1, 0): ">=", (0, 1): "==", (1, 1): "<=", (0, 2): "<"}
 
 
 def compare_zero(e, f):

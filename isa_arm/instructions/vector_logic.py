@@ -7,8 +7,9 @@ size 8 << Z, U and O choose the operation.
 from llvmlite import ir
 
 from cosim.engine.native.table import Instruction, Row
+from cosim.engine.native.values import splat, suffix
 from isa_arm.instructions.floating import expand_immediate
-from isa_arm.instructions.lanes import choose, full, lanes, put, read, scalar, splat
+from isa_arm.instructions.lanes import ZERO_RELATIONS, choose, full, lanes, put, read, scalar
 from isa_arm.instructions.layout import hole
 
 
@@ -106,9 +107,6 @@ def test(e, f):
     put_comparison(e, "!=", False, both, e.value(splat(shape, 0)))
 
 
-ZERO_RELATIONS = {(0, 0): ">", (1, 0): ">=", (0, 1): "==", (1, 1): "<=", (0, 2): "<"}
-
-
 def compare_zero(e, f):
     """cmgt, cmge, cmeq, cmle, cmlt with zero."""
     shape = lanes(f, 8 << f.Z)
@@ -135,8 +133,7 @@ def of_lanes(intrinsic: str, *rest: bool):
 
     def call(e, value):
         shape = value.raw.type
-        name = f"llvm.{intrinsic}.v{shape.count}i{shape.element.width}"
-        return e.call(name, shape, value, *rest)
+        return e.call(f"llvm.{intrinsic}.{suffix(shape)}", shape, value, *rest)
 
     return call
 

@@ -5,7 +5,8 @@ element size, the number of zeros at its end.
 """
 
 from cosim.engine.native.table import Instruction, Row
-from isa_arm.instructions.lanes import full, integers, lanes, put, read, shuffle, splat
+from cosim.engine.native.values import shuffle, splat
+from isa_arm.instructions.lanes import full, full_when_long, integers, lanes, put, read
 from isa_arm.instructions.layout import VECTOR, hole, set_x, x
 
 SIZES = (8, 16, 32, 64)
@@ -111,11 +112,6 @@ def by_size(name: str, pattern: str, section: str, make, where=None):
         condition = size_is(number, where and where(bits))
         rows.append(Row(f"{name}_{bits}", pattern, section, make(bits), where=condition))
     return tuple(rows)
-
-
-def full_when_long(bits: int):
-    """64-bit elements need 128 bits."""
-    return lambda w: bits < 64 or w["Q"] == 1
 
 
 # All lanes.

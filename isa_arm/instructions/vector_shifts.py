@@ -5,11 +5,13 @@ element size; s is what immh:immb is more than it.
 """
 
 from cosim.engine.native.table import Instruction, Row
+from cosim.engine.native.values import splat
 from isa_arm.instructions import saturation
 from isa_arm.instructions.lanes import (
     broadcast,
     extreme,
     full,
+    full_when_long,
     half,
     lanes,
     narrow,
@@ -17,7 +19,6 @@ from isa_arm.instructions.lanes import (
     put_half,
     read,
     scalar,
-    splat,
     twice_as_wide,
     widen,
 )
@@ -38,11 +39,6 @@ def by_size(name: str, pattern: str, section: str, make, sizes=(8, 16, 32, 64), 
         condition = where and where(bits)
         rows.append(Row(f"{name}_{bits}", text, section, make(bits), where=condition))
     return tuple(rows)
-
-
-def full_when_long(bits: int):
-    """64-bit elements need 128 bits."""
-    return lambda w: bits < 64 or w["Q"] == 1
 
 
 def bits_of(row: Row) -> int:

@@ -5,6 +5,7 @@ elements, U and O choose the operation.
 """
 
 from cosim.engine.native.table import Row
+from cosim.engine.native.values import splat
 from isa_arm.instructions import saturation
 from isa_arm.instructions.lanes import (
     even_odd,
@@ -16,7 +17,6 @@ from isa_arm.instructions.lanes import (
     put,
     put_half,
     read,
-    splat,
     twice_as_wide,
     widen,
 )

@@ -52,19 +52,18 @@ def call_rm(e, f):
     e.jump_indirect(target)
 
 
-def give_back(e, f):
-    """ret, ret imm."""
+def give_back(e, f, *, more=None):
+    """ret.  more: reads what else is taken from the stack."""
     top = e.get("rsp")
     target = e.load(top, SLOT)
     top = top + SLOT
-    e.set("rsp", top + immediate(e, f, 64) if hasattr(f, "I") else top)
+    e.set("rsp", top + more(e, f, 64) if more else top)
     e.jump_indirect(target)
 
 
 def give_back_more(e, f):
     """ret imm."""
-    f.I = 1
-    give_back(e, f)
+    give_back(e, f, more=immediate)
 
 
 def push(e, f):

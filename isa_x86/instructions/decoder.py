@@ -34,7 +34,7 @@ from isa_x86.instructions.layout import (
     WIDE_IMMEDIATE,
 )
 
-MAPS = {"": "", "0f": "\x0f", "0f38": "\x0f\x38", "0f3a": "\x0f\x3a"}
+MAPS = ("0f", "0f38", "0f3a")
 MANDATORY = {"np": 0, "66": 0x66, "f3": 0xF3, "f2": 0xF2}
 IMMEDIATES = ("ib", "iz", "iw", "iv", "cb")
 LOCK, FS, SIZE = 0xF0, 0x64, 0x66

@@ -7,6 +7,7 @@ NaN operands Unicorn chooses by x87 rules, so those are left to it.  Unicorn doe
 from llvmlite import ir
 
 from cosim.engine.native.emitter import F32, F64, I32, I64
+from cosim.engine.native.values import any_lane, shuffle
 from isa_x86.instructions.decoder import Flagged as Row
 from isa_x86.instructions.flags import CF, PF, ZF, Effect, set_word
 from isa_x86.instructions.layout import rm, set_reg
@@ -17,12 +18,6 @@ SINGLES, DOUBLES = ir.VectorType(F32, 4), ir.VectorType(F64, 2)
 SHAPES = {
     "ps": ("np", SINGLES, 16), "pd": ("66", DOUBLES, 16), "ss": ("f3", F32, 4), "sd": ("f2", F64, 8),
 }  # fmt: skip
-
-
-def any_lane(e, lanes_):
-    """One bit: is any of these comparisons true?"""
-    value, shape = e.value(lanes_), lanes_.type
-    return value.cast(ir.IntType(shape.count)).ne(0) if isinstance(shape, ir.VectorType) else value
 
 
 def leave_two_nans(e, a, b, result) -> None:
@@ -122,15 +117,12 @@ def scalar_precision(wanted, shape, size):
 def low_half(e, f, shape):
     """The lower two lanes of an operand that is read as a whole."""
     value = source(e, f, shape)
-    order = ir.Constant(ir.VectorType(I32, 2), [0, 1])
-    return e.b.shuffle_vector(value.raw, value.raw, order)
+    return shuffle(e, value, value, range(2)).raw
 
 
 def with_zeros(e, value):
     """Two lanes, and two zeros above."""
-    zeros = ir.Constant(value.type, None)
-    order = ir.Constant(ir.VectorType(I32, 4), [0, 1, 2, 3])
-    return e.value(e.b.shuffle_vector(value, zeros, order))
+    return shuffle(e, e.value(value), e.value(ir.Constant(value.type, None)), range(4))
 
 
 def singles_to_doubles(e, f):

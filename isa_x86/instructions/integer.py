@@ -333,8 +333,18 @@ def divide(signed):
 # Shifts and rotates.
 
 
+def count_mask(bits: int) -> int:
+    """What counts of an amount, for operands of so many bits."""
+    return 63 if bits == 64 else 31
+
+
+def count_register(e, f):
+    """The amount in cl."""
+    return e.get("rcx") & count_mask(f.S)
+
+
 def _count(i: Instruction, field: str) -> int:
-    return i.fields[field] & (63 if dict(i.constants)["S"] == 64 else 31)
+    return i.fields[field] & count_mask(dict(i.constants)["S"])
 
 
 HOLES["count"] = _count
@@ -380,7 +390,7 @@ def shift_once(e, f):
 def shift_count(e, f):
     """shl, shr, sar by cl; no flag changes by 0."""
     value, put = modify(e, f, f.S)
-    count = e.get("rcx") & (63 if f.S == 64 else 31)
+    count = count_register(e, f)
     result = shifted(f, value, count)
     before = shifted(f, value, (count - 1) & 63)
     set_flags_if(e, f, count.ne(0), shift_kind(f), before, result)
@@ -422,7 +432,7 @@ def rotate_once(e, f):
 def rotate_count(e, f):
     """rol, ror by cl."""
     value, put = modify(e, f, f.S)
-    count = e.get("rcx") & (63 if f.S == 64 else 31)
+    count = count_register(e, f)
     result = rotated(e, f, value, (count & f.S - 1).trunc(f.S))
     rotate_flags(e, f, result, count.ne(0))
     put(result)
@@ -457,27 +467,22 @@ def shift_double_immediate(e, f):
 
 def shift_double_count(e, f):
     """shld, shrd by cl."""
-    shift_double(e, f, e.get("rcx") & (63 if f.S == 64 else 31), certain=False)
+    shift_double(e, f, count_register(e, f), certain=False)
 
 
 def counts(v) -> bool:
     """The immediate does shift."""
-    return v["imm"] & (63 if v["S"] == 64 else 31) != 0
-
-
-def counts_kind(*numbers):
-    """It does shift, by one of these operations."""
-    return lambda v: v["O"] in numbers and ("imm" not in v or counts(v))
+    return v["imm"] & count_mask(v["S"]) != 0
 
 
 # Bits.
 
 
-def bit(operation, certain):
-    """bt, bts, btr, btc (O): a bit of rm; certain: numbered by an immediate."""
+def bit(second):
+    """bt, bts, btr, btc (O): a bit of rm.  second: reads its number."""
 
     def semantics(e, f):
-        number = operation(e, f) & f.S - 1
+        number = second(e, f) & f.S - 1
         if f.O == 0:
             value, put = rm(e, f, f.S), None
         else:
@@ -494,7 +499,7 @@ def bit(operation, certain):
 def bit_immediate(e, f):
     """bt, bts, btr, btc with an immediate: O is 4 to 7."""
     f.O -= 4
-    bit(second_immediate, certain=True)(e, f)
+    bit(second_immediate)(e, f)
 
 
 def scan(reverse):
@@ -555,58 +560,32 @@ CARRY, BOTH, MAYBE = Effect("carry"), Effect("both"), Effect("maybe")
 SHIFT = {4: sets(Kind.SHL), 5: sets(Kind.SAR), 7: sets(Kind.SAR)}
 
 
+def amount_rows(name, number, section, forms, effect):
+    """Three forms of a shift or rotation: by an immediate, by 1, by cl.
+
+    forms: their semantics.  effect: on flags, unless the amount may be 0.
+    """
+    by_immediate, once, by_count = (with_constant(form, number) for form in forms)
+    yield Row(
+        f"{name}_immediate",
+        f"1100000Z /{number} ib",
+        section,
+        by_immediate,
+        where=counts,
+        flags=effect,
+    )
+    yield Row(f"{name}_once", f"1101000Z /{number}", section, once, flags=effect)
+    yield Row(f"{name}_count", f"1101001Z /{number}", section, by_count, flags=MAYBE)
+
+
 def shift_rows():
-    """shl, shr, sar by immediate, 1, cl."""
+    """shl, shr, sar, rol, ror, and the shifts of two registers."""
+    shifts = (shift_immediate, shift_once, shift_count)
     for number, name in SHIFTS.items():
-        yield Row(
-            f"{name}_immediate",
-            f"1100000Z /{number} ib",
-            "SAL/SAR/SHL/SHR",
-            with_constant(shift_immediate, number),
-            where=counts,
-            flags=SHIFT[number],
-        )
-        yield Row(
-            f"{name}_once",
-            f"1101000Z /{number}",
-            "SAL/SAR/SHL/SHR",
-            with_constant(shift_once, number),
-            flags=SHIFT[number],
-        )
-        yield Row(
-            f"{name}_count",
-            f"1101001Z /{number}",
-            "SAL/SAR/SHL/SHR",
-            with_constant(shift_count, number),
-            flags=MAYBE,
-        )
-
-
-def rotate_rows():
-    """rol, ror, and the shifts of two registers."""
+        yield from amount_rows(name, number, "SAL/SAR/SHL/SHR", shifts, SHIFT[number])
+    rotations = (rotate_immediate, rotate_once, rotate_count)
     for number, name in ((0, "rol"), (1, "ror")):
-        yield Row(
-            f"{name}_immediate",
-            f"1100000Z /{number} ib",
-            "RCL/RCR/ROL/ROR",
-            with_constant(rotate_immediate, number),
-            where=counts,
-            flags=BOTH,
-        )
-        yield Row(
-            f"{name}_once",
-            f"1101000Z /{number}",
-            "RCL/RCR/ROL/ROR",
-            with_constant(rotate_once, number),
-            flags=BOTH,
-        )
-        yield Row(
-            f"{name}_count",
-            f"1101001Z /{number}",
-            "RCL/RCR/ROL/ROR",
-            with_constant(rotate_count, number),
-            flags=MAYBE,
-        )
+        yield from amount_rows(name, number, "RCL/RCR/ROL/ROR", rotations, BOTH)
     for number, name, base in ((0, "shld", "1010010"), (1, "shrd", "1010110")):
         effect = sets(Kind.SAR if number else Kind.SHL)
         yield Row(
@@ -641,7 +620,6 @@ def with_constant(semantics, number: int):
 ROWS = (
     *operation_rows(),
     *shift_rows(),
-    *rotate_rows(),
     Row("mov_store", "1000100Z /r", "MOV", move_store),
     Row("mov_load", "1000101Z /r", "MOV", move_load),
     Row("mov_immediate", "1100011Z /0 iz", "MOV", move_immediate, where=lambda v: v["reg"] == 0),
@@ -679,7 +657,7 @@ ROWS = (
     Row("imul_byte_immediate", "01101011 /r ib", "IMUL", multiply_immediate, flags=MUL),
     Row("inc", "1111111Z /0 lock", "INC", step(Kind.INC), flags=Effect("rest", Kind.INC)),
     Row("dec", "1111111Z /1 lock", "DEC", step(Kind.DEC), flags=Effect("rest", Kind.DEC)),
-    Row("bt", "0f 101OO011 /rr", "BT", bit(second_reg, False), flags=CARRY),
+    Row("bt", "0f 101OO011 /rr", "BT", bit(second_reg), flags=CARRY),
     Row("bt_immediate", "0f 10111010 /O ib lock", "BT", bit_immediate, where=lambda v: v["O"] >= 4, flags=CARRY),
     Row("bsf", "0f 10111100 /r rep", "BSF", scan(False), flags=LOGIC),
     Row("bsr", "0f 10111101 /r rep", "BSR", scan(True), flags=LOGIC),

@@ -7,6 +7,7 @@ checked there, so it is not checked here.
 from llvmlite import ir
 
 from cosim.engine.native.emitter import I64, I128
+from cosim.engine.native.values import shuffle, splat
 from isa_x86.instructions.decoder import Flagged as Row
 from isa_x86.instructions.layout import REGISTER, address, rm, set_reg, set_rm
 
@@ -38,17 +39,6 @@ def put(e, value, field: str = "reg") -> None:
 def put_zero_extended(e, value, field: str = "reg") -> None:
     """Write a register: an integer, zero above."""
     e.write("vector", field, value.zext(128))
-
-
-def shuffle(e, a, b, order):
-    """Lanes of a, then of b, in this order."""
-    mask = ir.Constant(ir.VectorType(I32, len(order)), list(order))
-    return e.value(e.b.shuffle_vector(a.raw, b.raw, mask))
-
-
-def splat(shape: ir.Type, number: int) -> ir.Constant:
-    """The same number in all lanes."""
-    return ir.Constant(shape, [number] * shape.count)
 
 
 # Moves.
@@ -248,11 +238,6 @@ def interleave(high):
 def andn(e, a, b):
     """~a & b."""
     return ~a & b
-
-
-def and_not(shape):
-    """pandn, andnps, andnpd."""
-    return lambda e, f: put(e, ~target(e, shape) & source(e, f, shape))
 
 
 # Shuffles.

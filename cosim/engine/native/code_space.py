@@ -235,14 +235,16 @@ class CodeSpace:
             self.line_count += 1
         return found
 
+    def _slot(self, space: int, pc: int) -> int:
+        return table_slot(self.table, np.int64(space), np.int64(signed(pc)))
+
     def insert(self, space: int, pc: int, block: int) -> None:
         """Let (space, pc) mean this block."""
-        slot = table_slot(self.table, np.int64(space), np.int64(pc - (pc >> 63 << 64)))
-        self.table[slot] = (space + 1, pc - (pc >> 63 << 64), block)
+        self.table[self._slot(space, pc)] = (space + 1, signed(pc), block)
 
     def find(self, space: int, pc: int) -> int:
         """Number of the block at (space, pc), or NO_BLOCK."""
-        slot = table_slot(self.table, np.int64(space), np.int64(pc - (pc >> 63 << 64)))
+        slot = self._slot(space, pc)
         return int(self.table[slot, 2]) if self.table[slot, 0] else NO_BLOCK
 
     def kill(self, space: int, block: int) -> None:
@@ -259,9 +261,14 @@ class CodeSpace:
         for entry in map(int, row[[BlockWord.CHECKED, BlockWord.PLAIN, BlockWord.PAGE_CHECKED]]):
             self.bytes[entry - self.base] = JMP[0]
             self.write32(entry + 1, at - entry - 5)
-        slot = table_slot(self.table, np.int64(space), row[BlockWord.PC])
+        slot = self._slot(space, int(row[BlockWord.PC]))
         if self.table[slot, 2] == block:
             self.table[slot, 2] = NO_BLOCK
+
+
+def signed(address: int) -> int:
+    """A guest address as the tables hold it: an i64."""
+    return address - (1 << 64) if address >> 63 == 1 else address
 
 
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)

@@ -56,7 +56,7 @@ from cosim.engine.stream import KIND_SHIFT, SIZE_SHIFT, Kind
 VERSION = 2  # of what stencils look like: part of the name of the library on disk
 
 CONVENTION = "preserve_nonecc"
-I1, I8, I16, I32, I64, I128 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64, 128))
+I1, I8, I32, I64, I128 = (ir.IntType(bits) for bits in (1, 8, 32, 64, 128))
 F32, F64 = ir.FloatType(), ir.DoubleType()
 POINTER = ir.PointerType()
 VOID = ir.VoidType()

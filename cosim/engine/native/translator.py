@@ -37,7 +37,7 @@ from cosim.engine.native.assembly import (
     Assembly,
     word,
 )
-from cosim.engine.native.code_space import CodeSpace
+from cosim.engine.native.code_space import CodeSpace, signed
 from cosim.engine.native.state import (
     CODE_PAGES_AT,
     LineKind,
@@ -239,8 +239,7 @@ class _Maker:
         space = self._space
         number = space.site_count
         space.site_count += 1
-        signed = pc - (pc >> 63 << 64)
-        row = [kind, signed, undone, retry, line_kind, line, self._page, form, end, 0]
+        row = [kind, signed(pc), undone, retry, line_kind, line, self._page, form, end, 0]
         space.sites[number, : len(row)] = row
         self._a.code += SET_WORD + word(8 * StateWord.SITE) + word(number)
         self._a.jump_to(JMP, space.symbols[target])
@@ -321,8 +320,7 @@ class _Block(_Maker):
         self.number = space.block_count
         space.block_count += 1
         entries = [base + self._a.labels[x] for x in ("checked", "plain", "page checked")]
-        signed = pc - (pc >> 63 << 64)
-        row = [*entries, first_line, page, self._count, records, signed, other_page]
+        row = [*entries, first_line, page, self._count, records, signed(pc), other_page]
         space.blocks[self.number] = row
 
     def _line_of(self, pc: int) -> int:

@@ -1,5 +1,8 @@
 """What semantics functions compute with: a value of LLVM's IR with operators."""
 
+from collections.abc import Iterable
+from typing import Any
+
 from llvmlite import ir
 
 
@@ -22,8 +25,9 @@ class Value:
         if isinstance(other, Value):
             return other.raw
         shape = self.raw.type
-        lanes = isinstance(shape, ir.VectorType)
-        return ir.Constant(shape, [other] * shape.count if lanes else other)
+        if isinstance(shape, ir.VectorType):
+            return splat(shape, other)
+        return ir.Constant(shape, other)
 
     def _make(self, raw: ir.Value) -> "Value":
         return Value(self.b, raw)
@@ -128,3 +132,34 @@ class Value:
     def cast(self, kind: ir.Type):
         """The same bits as another type."""
         return self._make(self.b.bitcast(self.raw, kind))
+
+
+# Vectors.
+
+
+def splat(shape: ir.VectorType, number: int | float) -> ir.Constant:
+    """The same number in all lanes."""
+    return ir.Constant(shape, [number] * shape.count)
+
+
+def shuffle(e: Any, a: Value, b: Value, order: Iterable[int]) -> Value:
+    """Lanes of a, then of b, in this order.  e: the Emitter."""
+    places = list(order)
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places)
+    return e.value(e.b.shuffle_vector(a.raw, b.raw, mask))
+
+
+def any_lane(e: Any, condition: ir.Value) -> Value:
+    """One bit: does the condition, of a scalar or a vector, hold anywhere?  e: the Emitter."""
+    if isinstance(condition.type, ir.VectorType):
+        return e.value(condition).cast(ir.IntType(condition.type.count)).ne(0)
+    return e.value(condition)
+
+
+def suffix(shape: ir.Type) -> str:
+    """What LLVM puts behind an intrinsic's name: v4i32, f64, ..."""
+    if isinstance(shape, ir.VectorType):
+        return f"v{shape.count}{suffix(shape.element)}"
+    if isinstance(shape, ir.IntType):
+        return f"i{shape.width}"
+    return "f64" if isinstance(shape, ir.DoubleType) else "f32"
