@@ -163,9 +163,11 @@ def test_machine_going_down_ends_every_wait():
         core.settle()
 
 
-def test_poll_is_called_while_a_program_runs():
+def test_poll_is_called_while_a_program_runs(monkeypatch):
+    # Due after every slice: an engine may well be through the program within POLL_SECONDS.
+    monkeypatch.setattr(cosim.core, "POLL_SECONDS", 0.0)
     core, memory = make("buckets.x86_64")
-    core._slice_instructions = 20_000
+    core._slice_instructions = cosim.core.SLICE_INSTRUCTIONS_MIN
     calls = []
     with memory:
         assert core.run(UNLIMITED, lambda: calls.append(1)).reason == Reason.SYSTEM_CALL
