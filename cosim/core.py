@@ -67,7 +67,7 @@ class Core:
         )
         self._keep_alive = (segments, port)
         self.engine = choice.make(
-            str(settings.get("engine", "unicorn")),
+            str(settings["engine"]),
             isa,
             segments["physical"].array,
             self.stream,

@@ -91,7 +91,7 @@ TABLE = (
     Setting("network.round_trip_ns", 75_000, "integer", "ns", "message of up to 64 KiB and its answer, where kernels share no memory", (), 10_000),
     Setting("dsm.page_response", "short", "choice", "", "does a page travel as an address to copy from, or in the message", ("short", "long")),
     Setting("futex.direct", True, "flag", "", "a kernel works on the shared futex buckets itself"),
-    Setting("engine", "unicorn", "choice", "", "what executes guest code; the simulated machine is the same", ("unicorn", "native")),
+    Setting("engine", "native", "choice", "", "what executes guest code; the simulated machine is the same", ("native", "unicorn")),
     Setting("kernel.levels", 5, "choice", "level", "depth of the page tables", (5, 4)),
     Setting("kernel.slice_ns", 1_000_000, "integer", "ns", "time slice of a thread", (), 1000),
     Setting("kernel.costs.<primitive>", None, "integer", "instruction", "kernel instructions charged for one such operation"),

@@ -10,7 +10,6 @@ from cosim.settings import Value
 from launch import designs
 from launch.system import System
 
-ENGINE = "unicorn"  # what executes guest instructions
 SEED_MAX = (1 << 63) - 1
 PS_PER_NS = 1000
 MODEL = "memory.model"
@@ -75,7 +74,6 @@ class Simulation:
     def run_options(self) -> dict[str, object]:
         """What the run as a whole is told, apart from places."""
         return {
-            "engine": ENGINE,
             "os": self.design.name,
             "services": self.design.services,
             "ideal_kernel": self.ideal_kernel,
