@@ -44,9 +44,10 @@ class BlockWord(IntEnum):
     RECORDS = 6  # most records it writes
     PC = 7
     OTHER_PAGE = 8  # number of the code page its last instruction goes over to, or PAGE
+    SPACE = 9  # the space under which it is found
 
 
-BLOCK_WORDS = 9
+BLOCK_WORDS = 10
 NO_BLOCK = -1
 
 SHARED_CODE = f"""
@@ -74,6 +75,24 @@ define preserve_nonecc void @leave(ptr %state, ptr %ring, i64 %budget, i64 %spar
  store ptr %ring, ptr %state
  store i64 %budget, ptr %budget.at
  store i64 %argument, ptr %argument.at
+ ret void
+}}
+"""
+# Price what a paced block has written, and go on behind, with the budget that is left then.
+PACE_CODE = f"""
+define preserve_nonecc void @pace(ptr %state, ptr %ring, i64 %budget, i64 %spare, i64 %argument)
+ nounwind {{
+ %pace.at = getelementptr i64, ptr %state, i64 {StateWord.PACE}
+ %control.at = getelementptr i64, ptr %state, i64 {StateWord.CONTROL}
+ %pace = load ptr, ptr %pace.at
+ %control = load ptr, ptr %control.at
+ %left = call i64 %pace(ptr %control, ptr %state, ptr %ring, i64 %budget)
+ %buffer.at = getelementptr i64, ptr %state, i64 {StateWord.BUFFER}
+ %code.at = getelementptr i64, ptr %state, i64 {StateWord.PACE_RETURN}
+ %buffer = load ptr, ptr %buffer.at
+ %code = load ptr, ptr %code.at
+ musttail call preserve_nonecc void %code(ptr %state, ptr %buffer, i64 %left, i64 %spare,
+  i64 %argument)
  ret void
 }}
 """
@@ -115,8 +134,8 @@ out:
 
 @cache
 def shared_pieces() -> dict[str, stencils.Stencil]:
-    """enter, leave, slow_read, slow_write, slow_help."""
-    text = SHARED_CODE
+    """enter, leave, pace, slow_read, slow_write, slow_help."""
+    text = SHARED_CODE + PACE_CODE
     for name, function, access in (
         ("slow_read", StateWord.FILL, 0),
         ("slow_write", StateWord.FILL, 1),
@@ -240,6 +259,7 @@ class CodeSpace:
 
     def insert(self, space: int, pc: int, block: int) -> None:
         """Let (space, pc) mean this block."""
+        self.blocks[block, BlockWord.SPACE] = space
         self.table[self._slot(space, pc)] = (space + 1, signed(pc), block)
 
     def find(self, space: int, pc: int) -> int:
@@ -247,7 +267,7 @@ class CodeSpace:
         slot = self._slot(space, pc)
         return int(self.table[slot, 2]) if self.table[slot, 0] else NO_BLOCK
 
-    def kill(self, space: int, block: int) -> None:
+    def kill(self, block: int) -> None:
         """Take a block out of use: whoever is still linked to it looks for its address anew."""
         row = self.blocks[block]
         site = self.site_count
@@ -261,7 +281,7 @@ class CodeSpace:
         for entry in map(int, row[[BlockWord.CHECKED, BlockWord.PLAIN, BlockWord.PAGE_CHECKED]]):
             self.bytes[entry - self.base] = JMP[0]
             self.write32(entry + 1, at - entry - 5)
-        slot = self._slot(space, int(row[BlockWord.PC]))
+        slot = self._slot(int(row[BlockWord.SPACE]), int(row[BlockWord.PC]))
         if self.table[slot, 2] == block:
             self.table[slot, 2] = NO_BLOCK
 

@@ -19,14 +19,17 @@ from cosim.engine.native.runtime import (
     BUFFER_RECORDS,
     Outcome,
     RunWord,
+    clear_jump_cache,
     clear_tlb,
     fill_function,
     gather_function,
     note_function,
     note_records,
+    pace_function,
     reach_function,
     run_blocks,
     scatter_function,
+    space_key,
 )
 from cosim.engine.native.state import (
     CODE_PAGES,
@@ -47,7 +50,7 @@ from cosim.paging import Protection
 from cosim.units import PAGE_BYTES, PAGE_SHIFT
 
 ALIGNMENT = 64
-TAIL_INSTRUCTIONS = 64  # executed by Unicorn when a limit is too near for a whole block
+SHORTEST_WHOLE = 4  # instructions aligned to so many bytes never go over the end of a page
 PAGES_WORD = CODE_PAGES_AT // 8
 NEAR_RECORDS = 8  # a block with two references, priced at the worst
 TOUCHED = 64  # code frames one stretch of Unicorn may store to before everything is forgotten
@@ -89,11 +92,11 @@ class NativeEngine:
         self._run_words = np.zeros(RunWord.WORDS, dtype=np.uint64)
         self._run_words[RunWord.PENDING] = NONE
         self._run_words[RunWord.ENTER] = self._space.symbols["enter"]
-        self._run_words[RunWord.BUFFER] = self._buffer.ctypes.data
         self._run_words[RunWord.WORST] = worst_reference_cycles
         self._touched = np.zeros(TOUCHED, dtype=np.int64)
         self._pages: dict[tuple[int, int], CodePage] = {}
         self._spaces: dict[int, int] = {}
+        self._may_cross = isa.traps.PC_ALIGNMENT_BYTES != SHORTEST_WHOLE
         self._native = False  # where the registers are
         self.fallbacks: Counter[str] = Counter()
         self.tail_instructions = 0
@@ -122,6 +125,8 @@ class NativeEngine:
             StateWord.GATHER: gather_function.address,
             StateWord.SCATTER: scatter_function.address,
             StateWord.FLOATING: HOST_FLOATING_DEFAULT,
+            StateWord.BUFFER: self._buffer.ctypes.data,
+            StateWord.PACE: pace_function.address,
             StateWord.HELPER: getattr(self._table, "HELPER_ADDRESS", 0),
         }.items():
             self._state[place] = value
@@ -159,19 +164,17 @@ class NativeEngine:
             words[Control.INSTRUCTION_LIMIT] = instruction_limit
             words[Control.RECORD_LIMIT] = record_limit
             words[Control.CYCLE_LIMIT] = max(cycle_limit, 0)
-            if self._near(cycle_limit):
-                self._to_unicorn()
-                return self._unicorn(instruction_limit, limits)
             self._to_native()
             if not self._table.usable(self._state_words):
                 self._to_unicorn()
                 return self._unicorn(instruction_limit, limits)
-            most = self._blocks()
+            self._set_pace(self._near(cycle_limit))
+            outcome = self._blocks()
             self._to_unicorn()
-            if words[Control.COUNT] >= instruction_limit and self._is_code(self.read("pc")):
+            if outcome == Outcome.LIMIT and self._is_code(self.read("pc")):
                 self._publish_progress()
                 return Stop(Reason.LIMIT)
-            until = min(instruction_limit, words[Control.COUNT] + most)
+            until = min(instruction_limit, words[Control.COUNT] + 1)
             stop = self._unicorn(until, limits)
             if stop.reason != Reason.LIMIT:
                 return stop
@@ -191,8 +194,19 @@ class NativeEngine:
         margin = NEAR_RECORDS * int(self._run_words[RunWord.WORST])
         return busy + words[Control.CYCLES] + margin >= cycle_limit
 
+    def _set_pace(self, paced: bool) -> None:
+        if self._run_words[RunWord.PACED] != paced:
+            self._run_words[RunWord.PACED] = paced
+            clear_jump_cache(self._state)
+
+    def _key(self) -> int:
+        """What blocks of the current address space, at the current pace, are found under."""
+        return int(space_key(self._run_words[RunWord.SPACE], self._run_words[RunWord.PACED]))
+
     def _is_code(self, pc: int) -> bool:
         """True when `pc` can be fetched; if not, Unicorn reports the fault even at the limit."""
+        if self._may_cross and pc % PAGE_BYTES > PAGE_BYTES - LONGEST_BYTES:
+            return False  # the instruction may need the next page: Unicorn knows
         page = self._pages.get((int(self._run_words[RunWord.SPACE]), pc >> PAGE_SHIFT))
         if page is not None and self._state_words[PAGES_WORD + page.number]:
             return True
@@ -214,8 +228,8 @@ class NativeEngine:
             self._forget_frames(set(self._touched[:found].tolist()), found == TOUCHED)
         return stop
 
-    def _blocks(self) -> int:
-        """Run blocks until Unicorn is needed; the most instructions it should execute."""
+    def _blocks(self) -> Outcome:
+        """Run blocks until a limit is reached, or Unicorn is needed for one instruction."""
         state, run, space = self._state_words, self._run_words, self._space
         words = self.words
         begun = 0
@@ -224,7 +238,6 @@ class NativeEngine:
         state[StateWord.LINE] = begun
         run[RunWord.PC] = state[self._pc]
         run[RunWord.PENDING] = NONE
-        most = TAIL_INSTRUCTIONS
         while True:
             outcome = run_blocks(
                 self.control, self._state, run, space.sites, space.blocks, space.table
@@ -233,14 +246,11 @@ class NativeEngine:
             if outcome == Outcome.MISSING:
                 if self._translate(pc):
                     continue
-                most = 1
             elif outcome == Outcome.UNCHECKED:
                 if self._check(pc):
                     continue
-                most = 1
             elif outcome == Outcome.FALLBACK:
                 self._fall_back(int(run[RunWord.SITE]))
-                most = 1
             elif outcome == Outcome.SHUTDOWN:
                 raise MachineError(f"core {words[Control.CORE]}: the machine is going down")
             break
@@ -252,7 +262,7 @@ class NativeEngine:
                 int(virtual),
                 int(physical),
             )
-        return most
+        return outcome
 
     def _fall_back(self, site: int) -> None:
         """Count the form; next time it can go over the end of a page by itself."""
@@ -313,7 +323,7 @@ class NativeEngine:
         elif not self._state_words[PAGES_WORD + page.number]:
             signature = self._signature(frame)
             if (frame, signature) != (page.frame, page.signature):
-                self._drop(key[0], page)
+                self._drop(page)
                 page.frame, page.signature = frame, signature
         self._mark_frame(frame, 1)
         self._state_words[PAGES_WORD + page.number] = 1
@@ -324,7 +334,7 @@ class NativeEngine:
         page = self._page(pc)
         if page is None:
             return False
-        block = self._space.find(int(self._run_words[RunWord.SPACE]), pc)
+        block = self._space.find(self._key(), pc)
         if block == NO_BLOCK or self._space.blocks[block, BlockWord.OTHER_PAGE] == page.number:
             return True
         return self._page(next_page(pc)) is not None
@@ -346,24 +356,25 @@ class NativeEngine:
             code += page_bytes(self._physical, other.frame)
             number = other.number
             other.blocks.append(self._space.block_count)
-        block = self.translator.make(code, pc, physical, page.number, number)
+        paced = bool(self._run_words[RunWord.PACED])
+        block = self.translator.make(code, pc, physical, page.number, number, paced=paced)
         page.blocks.append(block)
-        self._space.insert(int(self._run_words[RunWord.SPACE]), pc, block)
+        self._space.insert(self._key(), pc, block)
         return True
 
-    def _drop(self, space: int, page: CodePage) -> None:
-        """Forget the blocks of a page of an address space."""
+    def _drop(self, page: CodePage) -> None:
+        """Forget the blocks of a page."""
         for block in page.blocks:
-            self._space.kill(space, block)
+            self._space.kill(block)
         page.blocks.clear()
 
     def _forget_frames(self, frames: set[int], everything: bool) -> None:
         """Unicorn stored to frames that code was made from."""
         if everything:
             self._forget_everything()
-        for (space, _), page in self._pages.items():
+        for page in self._pages.values():
             if page.frame >> PAGE_SHIFT in frames:
-                self._drop(space, page)
+                self._drop(page)
                 self._state_words[PAGES_WORD + page.number] = 0
         self.reference.translator.flush_code()
         for frame in frames:

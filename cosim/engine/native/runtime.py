@@ -13,6 +13,7 @@ from numba import cfunc, types
 from cosim.compiled import call_pointer4, kernel, load_word, store_byte, store_release, store_word
 from cosim.engine.control import Control, Halt
 from cosim.engine.hooks import (
+    BLOCK,
     CORE,
     COUNT,
     CYCLE_LIMIT,
@@ -32,6 +33,7 @@ from cosim.engine.hooks import (
     RING,
     STOP,
     WRITE,
+    instructions_before,
     wait_for_room,
 )
 from cosim.engine.interface import Access
@@ -78,7 +80,7 @@ class RunWord(IntEnum):
     PENDING = 1  # the exit that is to be linked with PC, or -1
     SPACE = 2  # number of the address space
     ENTER = 3  # host address of the piece that enters a block
-    BUFFER = 4  # host address of the record buffer
+    PACED = 4  # 1: on the way to a limit, by paced blocks
     SITE = 5  # of a FALLBACK
     WORST = 6  # cycles one record may cost at most
     BLOCKS_ENTERED = 7
@@ -91,7 +93,7 @@ PAGE_SHIFT, PAGE_MASK = U(12), U(0xFFFF_FFFF_FFFF_F000)
 RING_MASK = U(RING_RECORDS - 1)
 COPY = U(COPY_RECORDS)
 HEAD_AT = U(Word.HEAD * 8)
-STRETCH = S64(STRETCH_INSTRUCTIONS)
+STRETCH = U(STRETCH_INSTRUCTIONS)
 RECORDS_EACH = U(RECORDS_PER_INSTRUCTION)
 NEVER = U(0xFFFF_FFFF_FFFF_FFFF)
 HALT_SHUTDOWN = U(Halt.SHUTDOWN)
@@ -102,6 +104,7 @@ NOTHING = U(NO_PAGE)
 S_RING, S_BUDGET, S_SITE = int(StateWord.RING), int(StateWord.BUDGET), int(StateWord.SITE)
 S_LINE, S_PREVIOUS = int(StateWord.LINE), int(StateWord.PREVIOUS_LINE)
 S_MARK, S_ARGUMENT = int(StateWord.MARK), int(StateWord.ARGUMENT)
+S_BUFFER, S_GIVEN = int(StateWord.BUFFER), int(StateWord.GIVEN)
 CONTROL_AT, CODE_FRAMES_AT = U(StateWord.CONTROL * 8), U(StateWord.CODE_FRAMES * 8)
 TLB_WORD = TLB_AT // 8
 TLB_WORDS = TLB_SLOTS * TLB_ENTRY_BYTES // 8
@@ -120,10 +123,10 @@ TWO, TWELVE = U(2), U(12)
 OTHER_SLOT = U(4)
 PAGES_WORD = CODE_PAGES_AT // 8
 
-R_PC, R_PENDING, R_SPACE, R_ENTER, R_BUFFER, R_SITE, R_WORST, R_ENTERED = (
+R_PC, R_PENDING, R_SPACE, R_ENTER, R_PACED, R_SITE, R_WORST, R_ENTERED = (
     int(word) for word in list(RunWord)[:8]
 )
-(B_CHECKED, B_PLAIN, B_PAGE_CHECKED, B_LINE, B_PAGE, B_COUNT, B_RECORDS, _, B_OTHER_PAGE) = (
+(B_CHECKED, B_PLAIN, B_PAGE_CHECKED, B_LINE, B_PAGE, B_COUNT, B_RECORDS, _, B_OTHER_PAGE, _) = (
     int(word) for word in BlockWord
 )
 (T_KIND, T_PC, T_UNDONE, T_RETRY, T_LINE_KIND, T_LINE, T_PAGE, T_FORM) = (
@@ -252,11 +255,11 @@ def scatter_function(state, address, size, unused):
 
 
 @kernel
-def flush_buffer(p, run, write_end):
-    """Copy the records in the buffer, up to host address `write_end`, to the ring; price or publish
+def flush_buffer(p, buffer, write_end):
+    """Copy the records from host address `buffer` up to `write_end` to the ring; price or publish
     them.  False at the machine's end.
     """
-    at = run[R_BUFFER]
+    at = buffer
     while at < write_end:
         count = min((write_end - at) // EIGHT, COPY)
         write = p[WRITE]
@@ -286,18 +289,54 @@ def affordable(p, run, count, records):
     """
     left = p[INSTRUCTION_LIMIT] - p[COUNT]
     if p[COUNT] >= p[INSTRUCTION_LIMIT] or p[WRITE] >= p[RECORD_LIMIT]:
-        return S64(0)
+        return ZERO
     if p[RECORD_LIMIT] < FOREVER:
         left = min(left, (p[RECORD_LIMIT] - p[WRITE] - ONE) // RECORDS_EACH)
     if p[INLINE] != ZERO and p[CYCLE_LIMIT] < FOREVER:
         instructions = p[COUNT] + p[KERNEL_COUNT] + count
         worst = instructions * p[IPC_DENOMINATOR] // p[IPC_NUMERATOR] + p[CYCLES] + ONE
         if worst + records * run[R_WORST] >= p[CYCLE_LIMIT]:
-            return S64(0)
+            return ZERO
         # At the worst price of every instruction; else only this one block.
         price = RECORDS_EACH * run[R_WORST] + p[IPC_DENOMINATOR] // p[IPC_NUMERATOR] + ONE
         left = min(left, max((p[CYCLE_LIMIT] - worst) // price, count, ONE))
-    return S64(min(left, U(STRETCH)))
+    return min(left, STRETCH)
+
+
+@kernel
+def allowed(p):
+    """Instructions that may begin before the next limit, at what is known of the clock now."""
+    if p[WRITE] >= p[RECORD_LIMIT]:
+        return ZERO
+    limit = p[INSTRUCTION_LIMIT]
+    if p[INLINE] != ZERO:
+        limit = min(limit, instructions_before(p, p[CYCLES]))
+    return min(limit - p[COUNT], STRETCH) if limit > p[COUNT] else ZERO
+
+
+@cfunc(types.uint64(BLOCK, BLOCK, types.uint64, types.uint64), cache=True)
+def pace_function(p, s, ring, budget):
+    """Between two instructions of a paced block: price its records; the budget it has now."""
+    p[COUNT] += s[S_GIVEN] - budget
+    s[S_MARK] = NEVER  # budgets repeat here
+    s[S_GIVEN] = ZERO
+    if flush_buffer(p, s[S_BUFFER], ring):
+        s[S_GIVEN] = allowed(p)
+    return s[S_GIVEN]
+
+
+@kernel
+def space_key(space, paced):
+    """What blocks of an address space are found under."""
+    return space + space + paced
+
+
+@kernel
+def clear_jump_cache(s):
+    """Forget where indirect jumps go."""
+    for word in range(JUMP_WORD, JUMP_WORD + JUMP_WORDS, 2):
+        s[word] = ZERO
+    s[JUMP_WORD] = OTHER_SLOT  # an address is only looked for in its slot: 0 in the first
 
 
 @kernel
@@ -338,7 +377,7 @@ def run_blocks(p, s, run, sites, blocks, table):
         p[PUBLISHED] = p[WRITE]
     while True:
         pc = S64(run[R_PC])
-        slot = table_slot(table, S64(run[R_SPACE]), pc)
+        slot = table_slot(table, S64(space_key(run[R_SPACE], run[R_PACED])), pc)
         if table[slot, 0] == 0 or table[slot, 2] == NO_BLOCK:
             return MISSING
         block = table[slot, 2]
@@ -354,11 +393,18 @@ def run_blocks(p, s, run, sites, blocks, table):
                 index = S64(((U(pc) >> TWO) ^ (U(pc) >> TWELVE)) & JUMP_MASK)
                 s[JUMP_WORD + 2 * index] = U(pc)
                 s[JUMP_WORD + 2 * index + 1] = U(blocks[block, B_CHECKED])
-        budget = affordable(p, run, U(blocks[block, B_COUNT]), U(blocks[block, B_RECORDS]))
-        if budget == 0 or budget < blocks[block, B_COUNT]:
-            return LIMIT
-        s[S_RING] = run[R_BUFFER]
-        s[S_BUDGET] = U(budget)
+        if run[R_PACED] != ZERO:
+            budget = allowed(p)
+            if budget == ZERO:
+                return LIMIT
+        else:
+            budget = affordable(p, run, U(blocks[block, B_COUNT]), U(blocks[block, B_RECORDS]))
+            if budget < U(blocks[block, B_COUNT]) or budget == ZERO:
+                run[R_PACED] = ONE
+                clear_jump_cache(s)
+                continue
+        s[S_RING] = s[S_BUFFER]
+        s[S_BUDGET] = s[S_GIVEN] = budget
         s[S_MARK] = NEVER
         run[R_ENTERED] += ONE
         call_pointer4(run[R_ENTER], U(state), U(blocks[block, B_CHECKED]), ZERO, ZERO)
@@ -367,9 +413,9 @@ def run_blocks(p, s, run, sites, blocks, table):
         if kind == K_INSTRUCTION:
             leave_line(s, sites, site)
             s[S_BUDGET] += U(sites[site, T_UNDONE])
-        p[COUNT] += U(budget) - s[S_BUDGET]
+        p[COUNT] += s[S_GIVEN] - s[S_BUDGET]
         run[R_PC] = s[S_ARGUMENT] if kind == K_INDIRECT else U(sites[site, T_PC])
-        if not flush_buffer(p, run, s[S_RING]):
+        if not flush_buffer(p, s[S_BUFFER], s[S_RING]) or p[STOP] == HALT_SHUTDOWN:
             return SHUTDOWN
         if kind == K_INSTRUCTION:
             run[R_SITE] = U(site)
@@ -384,9 +430,7 @@ def clear_tlb(s):
     for word in range(TLB_WORD, TLB_WORD + TLB_WORDS, 4):
         s[word] = NOTHING
         s[word + 1] = NOTHING
-    for word in range(JUMP_WORD, JUMP_WORD + JUMP_WORDS, 2):
-        s[word] = ZERO
-    s[JUMP_WORD] = OTHER_SLOT  # an address is only looked for in its slot: 0 in the first
+    clear_jump_cache(s)
 
 
 @kernel

@@ -37,6 +37,10 @@ class StateWord(IntEnum):
     SCATTER = 17
     BOUNCE = 18  # 8 words
     HELPER = 26  # host address of the ISA's function that puts the state in order
+    BUFFER = 27  # host address of the record buffer
+    GIVEN = 28  # BUDGET when it was given
+    PACE = 29  # host address of the function that prices between two instructions of a paced block
+    PACE_RETURN = 30  # host address of the code behind
 
 
 class TlbWord(IntEnum):

@@ -10,6 +10,9 @@
 A block is straight-line code of one page; an instruction that goes over to the next page is a block
 of its own, whose checked and plain entries look at the other page's word, too.  The record of the
 first line is written only when the line differs from the last one, those of further lines always.
+
+A *paced* block is for the way to a limit: before each instruction it prices what was written and
+pays for that instruction alone, so that it ends at the very instruction where the limit is reached.
 """
 
 import struct
@@ -23,6 +26,7 @@ from cosim.engine.native.assembly import (
     ADD_BUDGET,
     APPEND_RAX,
     COMPARE_LONG,
+    COMPARE_RING,
     COMPARE_WORD,
     JE,
     JMP,
@@ -111,6 +115,8 @@ class Translator:
         physical: int,
         page: int,
         other_page: int,
+        *,
+        paced: bool = False,
     ) -> int:
         """Translate from `pc` (at physical byte address `physical`) on; the block's number.
 
@@ -119,10 +125,19 @@ class Translator:
         """
         most = self.block_instructions if other_page == page else 1
         found, unknown = self.decode_block(code, pc, most)
-        found = self._second_look(found, lambda at: self._decode_near(code, pc, at))
+        if paced:  # it may end anywhere: nothing is known of one instruction from another
+            found = [self._alone(instruction) for instruction in found]
+        else:
+            found = self._second_look(found, lambda at: self._decode_near(code, pc, at))
         self._library.build(found)
         self.instructions += len(found)
-        return _Block(self, self._space, found, unknown, pc, physical, page, other_page).number
+        kind = _PacedBlock if paced else _Block
+        return kind(self, self._space, found, unknown, pc, physical, page, other_page).number
+
+    def _alone(self, instruction: Instruction) -> Instruction:
+        """As if nothing were known of the instructions around it."""
+        [found] = self._second_look([instruction], lambda at: None)
+        return found
 
     def make_careful(self, site: int, code: bytes) -> None:
         """Code for accesses of the instruction at exit `site` over the end of a page.
@@ -134,8 +149,7 @@ class Translator:
         instruction = self._isa.decode(code, int(row[SiteWord.PC]) & 0xFFFF_FFFF_FFFF_FFFF)
         if instruction is None or instruction.row.ends:
             return
-        [instruction] = self._second_look([instruction], lambda at: None)
-        instruction = instruction.made_careful()
+        instruction = self._alone(instruction).made_careful()
         self._library.build([instruction])
         row[SiteWord.CAREFUL] = _Careful(self, space, instruction, row).address
 
@@ -320,7 +334,7 @@ class _Block(_Maker):
         self.number = space.block_count
         space.block_count += 1
         entries = [base + self._a.labels[x] for x in ("checked", "plain", "page checked")]
-        row = [*entries, first_line, page, self._count, records, signed(pc), other_page]
+        row = [*entries, first_line, page, self._count, records, signed(pc), other_page, 0]
         space.blocks[self.number] = row
 
     def _line_of(self, pc: int) -> int:
@@ -378,6 +392,8 @@ class _Block(_Maker):
     def _instruction(self, place: int, instruction: Instruction) -> None:
         a = self._a
         line, before = self._line_of(instruction.pc), self._line
+        if place:
+            self._between(place, instruction)
         self._line = line
         kind = LineKind.ENTRY if place == 0 else LineKind.SAME
         if line != before:
@@ -386,7 +402,7 @@ class _Block(_Maker):
         stencil = self._translator.stencil(instruction)
         start = len(a.code)
         a.code += stencil.code
-        undone = self._count - place
+        undone = self._undone(place)
         leaving: dict[str, tuple] = {}
         for patch in stencil.patches:
             self._patch(start, patch, instruction, place, leaving)
@@ -401,11 +417,79 @@ class _Block(_Maker):
         if instruction.row.ends and stencil.falls:
             self._link(instruction.pc + instruction.length)
 
+    def _between(self, place: int, instruction: Instruction) -> None:
+        """Code between two instructions."""
+
+    def _undone(self, place: int) -> int:
+        """Instructions paid for and not executed when instruction `place` is left."""
+        return self._count - place
+
     def _link(self, pc: int) -> None:
         """The block goes on at `pc`: a jump that is patched when the block there is known."""
         at = len(self._a.code) + len(JMP)
         label = self._link_later(pc, at)
         self._a.jump(JMP, label)
+
+
+class _PacedBlock(_Block):
+    """A block that stops before the very instruction where a limit is reached."""
+
+    def _entries(self, pc: int) -> None:
+        a = self._a
+        self._later("stale", SiteKind.STALE, pc)
+        a.place("page checked")
+        self._check_page(self._page)
+        a.place("checked")
+        a.place("plain")
+        if self._other_page != self._page:
+            self._check_page(self._other_page)
+        self._pace()
+        self._pay_for(pc)
+        a.code += COMPARE_WORD + word(8 * StateWord.LINE) + word(self._line)
+        a.jump(JNE, "fetch")
+        a.place("body")
+        line = self._line
+
+        def fetch() -> None:
+            a.place("fetch")
+            a.code += LOAD_EAX + word(8 * StateWord.LINE)
+            a.code += STORE_EAX + word(8 * StateWord.PREVIOUS_LINE)
+            a.code += STORE_R14 + word(8 * StateWord.MARK)
+            self._fetch_record(pc, line)
+            a.jump(JMP, "body")
+
+        self._stubs.append(fetch)
+
+    def _between(self, place: int, instruction: Instruction) -> None:
+        self._pace()
+        self._pay_for(instruction.pc)
+
+    def _undone(self, place: int) -> int:
+        return 1
+
+    def _pace(self) -> None:
+        """Price what is written; what may still be executed is known anew then."""
+        a = self._a
+        a.code += COMPARE_RING + word(8 * StateWord.BUFFER)
+        nothing = ("nothing", len(a.code))
+        a.jump(JE, nothing)
+        goes_on = a.base + len(a.code) + len(SET_WORD) + 8 + len(JMP) + 4
+        a.code += SET_WORD + word(8 * StateWord.PACE_RETURN) + word(goes_on)
+        a.jump_to(JMP, self._space.symbols["pace"])
+        a.place(nothing)
+
+    def _pay_for(self, pc: int) -> None:
+        a = self._a
+        label = ("limit", len(a.code))
+        a.code += SUB_BUDGET + bytes([1])
+        a.jump(JS, label)
+
+        def limit() -> None:
+            a.place(label)
+            a.code += ADD_BUDGET + bytes([1])
+            self._site(SiteKind.BUDGET, pc, target=emitter.LEAVE)
+
+        self._stubs.append(limit)
 
 
 def next_page(address: int) -> int:
