@@ -19,7 +19,6 @@ from cosim.engine.native.runtime import (
     BUFFER_RECORDS,
     Outcome,
     RunWord,
-    clear_jump_cache,
     clear_tlb,
     fill_function,
     gather_function,
@@ -50,9 +49,9 @@ from cosim.paging import Protection
 from cosim.units import PAGE_BYTES, PAGE_SHIFT
 
 ALIGNMENT = 64
+LIMIT_STOP = Stop(Reason.LIMIT)
 SHORTEST_WHOLE = 4  # instructions aligned to so many bytes never go over the end of a page
 PAGES_WORD = CODE_PAGES_AT // 8
-NEAR_RECORDS = 8  # a block with two references, priced at the worst
 TOUCHED = 64  # code frames one stretch of Unicorn may store to before everything is forgotten
 HOST_FLOATING_DEFAULT = 0x1F80  # MXCSR: all exceptions masked, round to nearest, no flag set
 
@@ -168,36 +167,17 @@ class NativeEngine:
             if not self._table.usable(self._state_words):
                 self._to_unicorn()
                 return self._unicorn(instruction_limit, limits)
-            self._set_pace(self._near(cycle_limit))
             outcome = self._blocks()
-            self._to_unicorn()
-            if outcome == Outcome.LIMIT and self._is_code(self.read("pc")):
+            if outcome == Outcome.LIMIT and self._is_code(self._state_words[self._pc]):
                 self._publish_progress()
-                return Stop(Reason.LIMIT)
+                return LIMIT_STOP
+            self._to_unicorn()
             until = min(instruction_limit, words[Control.COUNT] + 1)
             stop = self._unicorn(until, limits)
             if stop.reason != Reason.LIMIT:
                 return stop
             if until == instruction_limit or words[Control.COUNT] < until:
                 return stop
-
-    def _near(self, cycle_limit: int) -> bool:
-        """The cycle limit is so near that the next block with a reference would not be allowed.
-
-        Contended turns are such: a quantum of 2 us is three references at the worst price.
-        """
-        words = self.words
-        if not words[Control.INLINE] or cycle_limit >= UNLIMITED:
-            return False
-        instructions = words[Control.COUNT] + words[Control.KERNEL_COUNT]
-        busy = instructions * words[Control.IPC_DENOMINATOR] // words[Control.IPC_NUMERATOR]
-        margin = NEAR_RECORDS * int(self._run_words[RunWord.WORST])
-        return busy + words[Control.CYCLES] + margin >= cycle_limit
-
-    def _set_pace(self, paced: bool) -> None:
-        if self._run_words[RunWord.PACED] != paced:
-            self._run_words[RunWord.PACED] = paced
-            clear_jump_cache(self._state)
 
     def _key(self) -> int:
         """What blocks of the current address space, at the current pace, are found under."""
@@ -238,6 +218,7 @@ class NativeEngine:
         state[StateWord.LINE] = begun
         run[RunWord.PC] = state[self._pc]
         run[RunWord.PENDING] = NONE
+        run[RunWord.CHOOSE] = 1
         while True:
             outcome = run_blocks(
                 self.control, self._state, run, space.sites, space.blocks, space.table
@@ -411,22 +392,27 @@ class NativeEngine:
 
     def read(self, register: str) -> int:
         """See interface.Engine."""
+        self._to_unicorn()
         return self.reference.read(register)
 
     def write(self, register: str, value: int) -> None:
         """See interface.Engine."""
+        self._to_unicorn()
         self.reference.write(register, value)
 
     def save(self) -> Any:
         """See interface.Engine."""
+        self._to_unicorn()
         return self.reference.save()
 
     def restore(self, context: Any) -> None:
         """See interface.Engine."""
+        self._native = False  # of what blocks left nothing is kept
         self.reference.restore(context)
 
     def reset(self) -> None:
         """The state of a new process."""
+        self._native = False
         self.reference.reset()
 
     @property
@@ -456,8 +442,10 @@ class NativeEngine:
 
     def complete_clock_read(self, form: object, cycles: int) -> None:
         """See interface.Engine."""
+        self._to_unicorn()
         self.reference.complete_clock_read(form, cycles)
 
     def register_words(self) -> list[int]:
         """See interface.Engine."""
+        self._to_unicorn()
         return self.reference.register_words()

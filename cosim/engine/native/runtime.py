@@ -84,7 +84,8 @@ class RunWord(IntEnum):
     SITE = 5  # of a FALLBACK
     WORST = 6  # cycles one record may cost at most
     BLOCKS_ENTERED = 7
-    WORDS = 8
+    CHOOSE = 8  # 1: a run begins; look whether its limit is near
+    WORDS = 9
 
 
 U, S64 = np.uint64, np.int64
@@ -120,11 +121,12 @@ WRITE_TAG_AT, DELTA_AT, HOST_AT = (
 JUMP_WORD, JUMP_WORDS = JUMP_CACHE_AT // 8, JUMP_CACHE_SLOTS * 2
 JUMP_MASK = U(JUMP_CACHE_SLOTS - 1)
 TWO, TWELVE = U(2), U(12)
+NEAR_RECORDS = U(8)  # a block with two references, priced at the worst
 OTHER_SLOT = U(4)
 PAGES_WORD = CODE_PAGES_AT // 8
 
-R_PC, R_PENDING, R_SPACE, R_ENTER, R_PACED, R_SITE, R_WORST, R_ENTERED = (
-    int(word) for word in list(RunWord)[:8]
+R_PC, R_PENDING, R_SPACE, R_ENTER, R_PACED, R_SITE, R_WORST, R_ENTERED, R_CHOOSE = (
+    int(word) for word in list(RunWord)[:9]
 )
 (B_CHECKED, B_PLAIN, B_PAGE_CHECKED, B_LINE, B_PAGE, B_COUNT, B_RECORDS, _, B_OTHER_PAGE, _) = (
     int(word) for word in BlockWord
@@ -314,6 +316,17 @@ def allowed(p):
     return min(limit - p[COUNT], STRETCH) if limit > p[COUNT] else ZERO
 
 
+@kernel
+def near(p, run):
+    """Is the cycle limit so near that blocks would soon not be allowed?
+
+    Contended turns are such: a quantum of 2 us is three references at the worst price.
+    """
+    if p[INLINE] == ZERO or p[CYCLE_LIMIT] >= FOREVER:
+        return False
+    return instructions_before(p, p[CYCLES] + NEAR_RECORDS * run[R_WORST]) <= p[COUNT]
+
+
 @cfunc(types.uint64(BLOCK, BLOCK, types.uint64, types.uint64), cache=True)
 def pace_function(p, s, ring, budget):
     """Between two instructions of a paced block: price its records; the budget it has now."""
@@ -375,6 +388,12 @@ def run_blocks(p, s, run, sites, blocks, table):
         p[CYCLES] = call_pointer4(p[PORT], p[PORT_ARGUMENT], p[CORE], p[WRITE], ZERO)
         p[PRICED] = p[WRITE]
         p[PUBLISHED] = p[WRITE]
+    if run[R_CHOOSE] != ZERO:
+        run[R_CHOOSE] = ZERO
+        paced = ONE if near(p, run) else ZERO
+        if paced != run[R_PACED]:
+            run[R_PACED] = paced
+            clear_jump_cache(s)
     while True:
         pc = S64(run[R_PC])
         slot = table_slot(table, S64(space_key(run[R_SPACE], run[R_PACED])), pc)
