@@ -6,7 +6,14 @@ from cosim.engine.unicorn_engine import UnicornEngine
 from cosim.isa import Isa
 
 
-def make(name: str, isa: Isa, *arguments: Any, worst_reference_cycles: int, **options: Any) -> Any:
+def make(
+    name: str,
+    isa: Isa,
+    *arguments: Any,
+    worst_reference_cycles: int,
+    warm_up: int = 0,
+    **options: Any,
+) -> Any:
     """The engine called `name` ("unicorn", "native") for one core; arguments as UnicornEngine's.
 
     An ISA without rows for the native engine runs on Unicorn.
@@ -15,6 +22,7 @@ def make(name: str, isa: Isa, *arguments: Any, worst_reference_cycles: int, **op
         from cosim.engine.native.engine import NativeEngine  # LLVM: half a second
 
         return NativeEngine(
-            isa, *arguments, worst_reference_cycles=worst_reference_cycles, **options
-        )
+            isa, *arguments, worst_reference_cycles=worst_reference_cycles, warm_up=warm_up,
+            **options,
+        )  # fmt: skip
     return UnicornEngine(isa, *arguments, **options)

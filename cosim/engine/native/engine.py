@@ -69,13 +69,15 @@ class CodePage:
 class NativeEngine:
     """One core.  Takes what UnicornEngine takes.
 
-    worst_reference_cycles: most that one record may cost.  fallbacks: form -> instructions executed
+    worst_reference_cycles: most that one record may cost.  warm_up: instructions that Unicorn
+    executes in a new address space before blocks are made: most code of a start runs once, and
+    making a block of it costs 0.1 ms an instruction.  fallbacks: form -> instructions executed
     by Unicorn because blocks could not.
     """
 
     def __init__(
         self, isa: Any, physical: np.ndarray, stream: Any, *, worst_reference_cycles: int = 20_000,
-        **options: Any,
+        warm_up: int = 0, **options: Any,
     ) -> None:  # fmt: skip
         self.reference = UnicornEngine(isa, physical, stream, **options)
         self.isa = isa
@@ -95,6 +97,8 @@ class NativeEngine:
         self._touched = np.zeros(TOUCHED, dtype=np.int64)
         self._pages: dict[tuple[int, int], CodePage] = {}
         self._spaces: dict[int, int] = {}
+        self._warm_up = warm_up
+        self._cold_until = 0  # the count at which it ends
         self._may_cross = isa.traps.PC_ALIGNMENT_BYTES != SHORTEST_WHOLE
         self._native = False  # where the registers are
         self.fallbacks: Counter[str] = Counter()
@@ -163,15 +167,19 @@ class NativeEngine:
             words[Control.INSTRUCTION_LIMIT] = instruction_limit
             words[Control.RECORD_LIMIT] = record_limit
             words[Control.CYCLE_LIMIT] = max(cycle_limit, 0)
+            if words[Control.COUNT] < self._cold_until:
+                until = min(instruction_limit, self._cold_until)
+                stop = self._unicorn(until, limits)
+                if stop.reason != Reason.LIMIT or words[Control.COUNT] < self._cold_until:
+                    return stop
+                continue
             self._to_native()
             if not self._table.usable(self._state_words):
-                self._to_unicorn()
                 return self._unicorn(instruction_limit, limits)
             outcome = self._blocks()
             if outcome == Outcome.LIMIT and self._is_code(self._state_words[self._pc]):
                 self._publish_progress()
                 return LIMIT_STOP
-            self._to_unicorn()
             until = min(instruction_limit, words[Control.COUNT] + 1)
             stop = self._unicorn(until, limits)
             if stop.reason != Reason.LIMIT:
@@ -198,6 +206,7 @@ class NativeEngine:
 
     def _unicorn(self, instruction_limit: int, limits: dict[str, int]) -> Stop:
         """Let Unicorn run; code that it stored to is forgotten."""
+        self._to_unicorn()
         words = self.words
         first, begun = words[Control.WRITE], words[Control.COUNT]
         self._mark_code(self.reference.read("pc"))
@@ -423,7 +432,10 @@ class NativeEngine:
     def set_translation(self, root: int, asid: int) -> None:
         """See interface.Engine."""
         self.reference.set_translation(root, asid)
-        number = self._spaces.setdefault(root, len(self._spaces))
+        if root not in self._spaces:
+            self._spaces[root] = len(self._spaces)
+            self._cold_until = self.words[Control.COUNT] + self._warm_up
+        number = self._spaces[root]
         self._run_words[RunWord.SPACE] = number
         self._flush()
 
