@@ -77,7 +77,7 @@ class Core:
             ipc=self._ipc,
             frequency_hz=self.frequency_hz,
             worst_reference_cycles=self._worst_reference_cycles,
-            warm_up=int(settings["engine.warm_up"]),
+            hot_after=int(settings["engine.hot_after"]),
         )
         self.writer = StreamWriter(self.engine.control, self.stream)
         self._words = self.engine.words

@@ -92,7 +92,7 @@ TABLE = (
     Setting("dsm.page_response", "short", "choice", "", "does a page travel as an address to copy from, or in the message", ("short", "long")),
     Setting("futex.direct", True, "flag", "", "a kernel works on the shared futex buckets itself"),
     Setting("engine", "native", "choice", "", "what executes guest code; the simulated machine is the same", ("native", "unicorn")),
-    Setting("engine.warm_up", 20_000, "integer", "instruction", "of a new process, executed by Unicorn before blocks are made"),
+    Setting("engine.hot_after", 16, "integer", "visit", "to a line of code before the native engine makes blocks of it", (), 1),
     Setting("kernel.levels", 5, "choice", "level", "depth of the page tables", (5, 4)),
     Setting("kernel.slice_ns", 1_000_000, "integer", "ns", "time slice of a thread", (), 1000),
     Setting("kernel.costs.<primitive>", None, "integer", "instruction", "kernel instructions charged for one such operation"),

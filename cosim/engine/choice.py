@@ -11,7 +11,7 @@ def make(
     isa: Isa,
     *arguments: Any,
     worst_reference_cycles: int,
-    warm_up: int = 0,
+    hot_after: int = 1,
     **options: Any,
 ) -> Any:
     """The engine called `name` ("unicorn", "native") for one core; arguments as UnicornEngine's.
@@ -22,7 +22,7 @@ def make(
         from cosim.engine.native.engine import NativeEngine  # LLVM: half a second
 
         return NativeEngine(
-            isa, *arguments, worst_reference_cycles=worst_reference_cycles, warm_up=warm_up,
+            isa, *arguments, worst_reference_cycles=worst_reference_cycles, hot_after=hot_after,
             **options,
         )  # fmt: skip
     return UnicornEngine(isa, *arguments, **options)

@@ -55,7 +55,12 @@ def make(name: str = "triad.aarch64", ipc: str = "1", **node) -> tuple[Core, Fak
         0,
         "test.core0",
         {"frequency_hz": 2_000_000_000, **node},
-        {"kernel.levels": 4, "time.ipc": ipc, "engine": tests.engine.bare.ENGINE, "engine.warm_up": 0},
+        {
+            "kernel.levels": 4,
+            "time.ipc": ipc,
+            "engine": tests.engine.bare.ENGINE,
+            "engine.hot_after": 1,
+        },
         isas.find(name.partition(".")[2]),
         {"physical": Segment(bare.physical), "stream": Segment(stream)},
         (*memory.port, memory),

@@ -70,7 +70,7 @@ def test_busybox_prints_what_qemu_prints(name, node, root):
 def test_busybox_is_the_same_on_both_engines(name, root):
     runs = {}
     for engine in ("unicorn", "native"):
-        with Machine(settings={"engine": engine, "engine.warm_up": 0}) as machine:
+        with Machine(settings={"engine": engine, "engine.hot_after": 1}) as machine:
             program = FILES["arm"].resolve()
             runs[engine] = machine.run(program, on="arm", arguments=COMMANDS[name], root=root)
     assert runs["native"].digest == runs["unicorn"].digest

@@ -46,10 +46,14 @@ from cosim.engine.unicorn_translator import RegisterBatch
 from cosim.engine.walk import Walk, walk
 from cosim.errors import MachineError
 from cosim.paging import Protection
-from cosim.units import PAGE_BYTES, PAGE_SHIFT
+from cosim.units import LINE_BYTES, PAGE_BYTES, PAGE_SHIFT
 
 ALIGNMENT = 64
 LIMIT_STOP = Stop(Reason.LIMIT)
+# Executed by Unicorn where there is no block yet.  Going there and back costs 25 us, so many
+# instructions there as much, and a block of five 500 us: most code of a start runs once or twice.
+COLD_INSTRUCTIONS = 500
+LINE_SHIFT = LINE_BYTES.bit_length() - 1
 SHORTEST_WHOLE = 4  # instructions aligned to so many bytes never go over the end of a page
 PAGES_WORD = CODE_PAGES_AT // 8
 TOUCHED = 64  # code frames one stretch of Unicorn may store to before everything is forgotten
@@ -69,15 +73,15 @@ class CodePage:
 class NativeEngine:
     """One core.  Takes what UnicornEngine takes.
 
-    worst_reference_cycles: most that one record may cost.  warm_up: instructions that Unicorn
-    executes in a new address space before blocks are made: most code of a start runs once, and
-    making a block of it costs 0.1 ms an instruction.  fallbacks: form -> instructions executed
+    worst_reference_cycles: most that one record may cost.  hot_after: how often code
+    of a line is come to without a block before one is made: until then Unicorn executes some
+    instructions from there on.  fallbacks: form -> instructions executed
     by Unicorn because blocks could not.
     """
 
     def __init__(
         self, isa: Any, physical: np.ndarray, stream: Any, *, worst_reference_cycles: int = 20_000,
-        warm_up: int = 0, **options: Any,
+        hot_after: int = 1, **options: Any,
     ) -> None:  # fmt: skip
         self.reference = UnicornEngine(isa, physical, stream, **options)
         self.isa = isa
@@ -97,8 +101,8 @@ class NativeEngine:
         self._touched = np.zeros(TOUCHED, dtype=np.int64)
         self._pages: dict[tuple[int, int], CodePage] = {}
         self._spaces: dict[int, int] = {}
-        self._warm_up = warm_up
-        self._cold_until = 0  # the count at which it ends
+        self._hot_after = hot_after
+        self._misses: Counter[tuple[int, int]] = Counter()  # by address space and line
         self._may_cross = isa.traps.PC_ALIGNMENT_BYTES != SHORTEST_WHOLE
         self._native = False  # where the registers are
         self.fallbacks: Counter[str] = Counter()
@@ -167,12 +171,6 @@ class NativeEngine:
             words[Control.INSTRUCTION_LIMIT] = instruction_limit
             words[Control.RECORD_LIMIT] = record_limit
             words[Control.CYCLE_LIMIT] = max(cycle_limit, 0)
-            if words[Control.COUNT] < self._cold_until:
-                until = min(instruction_limit, self._cold_until)
-                stop = self._unicorn(until, limits)
-                if stop.reason != Reason.LIMIT or words[Control.COUNT] < self._cold_until:
-                    return stop
-                continue
             self._to_native()
             if not self._table.usable(self._state_words):
                 return self._unicorn(instruction_limit, limits)
@@ -180,7 +178,8 @@ class NativeEngine:
             if outcome == Outcome.LIMIT and self._is_code(self._state_words[self._pc]):
                 self._publish_progress()
                 return LIMIT_STOP
-            until = min(instruction_limit, words[Control.COUNT] + 1)
+            most = COLD_INSTRUCTIONS if outcome == Outcome.MISSING else 1
+            until = min(instruction_limit, words[Control.COUNT] + most)
             stop = self._unicorn(until, limits)
             if stop.reason != Reason.LIMIT:
                 return stop
@@ -234,7 +233,7 @@ class NativeEngine:
             )
             pc = int(run[RunWord.PC])
             if outcome == Outcome.MISSING:
-                if self._translate(pc):
+                if self._is_hot(pc) and self._translate(pc):
                     continue
             elif outcome == Outcome.UNCHECKED:
                 if self._check(pc):
@@ -329,6 +328,12 @@ class NativeEngine:
             return True
         return self._page(next_page(pc)) is not None
 
+    def _is_hot(self, pc: int) -> bool:
+        """Is it time to make a block at `pc`?"""
+        key = (int(self._run_words[RunWord.SPACE]), pc >> LINE_SHIFT)
+        self._misses[key] += 1
+        return self._misses[key] >= self._hot_after
+
     def _translate(self, pc: int) -> bool:
         """Make the block at `pc`; False: a page that it needs cannot be executed."""
         if self._space.full or len(self._pages) + 2 > CODE_PAGES:
@@ -374,6 +379,7 @@ class NativeEngine:
         """No room is left: begin anew."""
         self._space.clear()
         self._pages.clear()
+        self._misses.clear()
         self._code_frames[:] = 0
         self.reference.translator.flush_code()
         self._run_words[RunWord.PENDING] = NONE
@@ -432,10 +438,7 @@ class NativeEngine:
     def set_translation(self, root: int, asid: int) -> None:
         """See interface.Engine."""
         self.reference.set_translation(root, asid)
-        if root not in self._spaces:
-            self._spaces[root] = len(self._spaces)
-            self._cold_until = self.words[Control.COUNT] + self._warm_up
-        number = self._spaces[root]
+        number = self._spaces.setdefault(root, len(self._spaces))
         self._run_words[RunWord.SPACE] = number
         self._flush()
 
