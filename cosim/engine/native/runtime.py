@@ -353,6 +353,14 @@ def clear_jump_cache(s):
 
 
 @kernel
+def set_pace(s, run, paced):
+    """Go on by paced blocks, or by others; the jump cache is of one kind only."""
+    if paced != run[R_PACED]:
+        run[R_PACED] = paced
+        clear_jump_cache(s)
+
+
+@kernel
 def link(sites, blocks, site, block):
     """Patch the jump of exit `site` so that it goes to `block` directly."""
     if sites[site, T_PAGE] != blocks[block, B_PAGE]:
@@ -390,10 +398,7 @@ def run_blocks(p, s, run, sites, blocks, table):
         p[PUBLISHED] = p[WRITE]
     if run[R_CHOOSE] != ZERO:
         run[R_CHOOSE] = ZERO
-        paced = ONE if near(p, run) else ZERO
-        if paced != run[R_PACED]:
-            run[R_PACED] = paced
-            clear_jump_cache(s)
+        set_pace(s, run, ONE if near(p, run) else ZERO)
     while True:
         pc = S64(run[R_PC])
         slot = table_slot(table, S64(space_key(run[R_SPACE], run[R_PACED])), pc)
@@ -419,8 +424,7 @@ def run_blocks(p, s, run, sites, blocks, table):
         else:
             budget = affordable(p, run, U(blocks[block, B_COUNT]), U(blocks[block, B_RECORDS]))
             if budget < U(blocks[block, B_COUNT]) or budget == ZERO:
-                run[R_PACED] = ONE
-                clear_jump_cache(s)
+                set_pace(s, run, ONE)
                 continue
         s[S_RING] = s[S_BUFFER]
         s[S_BUDGET] = s[S_GIVEN] = budget
