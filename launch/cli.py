@@ -47,6 +47,7 @@ def run(
     preset: options.Preset = None,
     engine: options.Engine = None,
     setting: options.Set = None,
+    also: options.Also = None,
     ideal_kernel: options.IdealKernel = False,
     machine: options.Machine = None,
     root: options.Root = None,
@@ -72,7 +73,7 @@ def run(
             "arguments": arguments, "--on": on, "--with": beside, "--os": system != "vanilla",
             "--memory": memory, "--preset": preset, "--ideal-kernel": ideal_kernel,
             "--machine": machine, "--root": root, "--stdin": stdin, "--seed": seed != 1,
-            "--limit": limit, "--repeat": repeat, "--isa": isa,
+            "--limit": limit, "--repeat": repeat, "--isa": isa, "--also": also,
         }  # fmt: skip
         shown = {"quiet": quiet, "as_json": as_json}
         return commands.run_scenario(program, settings, declared, out=out, **shown)
@@ -80,6 +81,8 @@ def run(
     if (program is None) == (repeat is None):
         raise InputError("run: name a program, or a run folder with --repeat; one of the two")
     if repeat is not None:
+        if also:
+            raise InputError("run: --also goes with a program; a run is repeated as it was")
         how = {"progress": not quiet, "console": console, "command": sys.argv}
         done = Machine.repeat(repeat, out=out, **how)
     else:
@@ -88,7 +91,7 @@ def run(
         described = Machine(
             machine=machine, memory=memory, preset=preset, settings=settings,
             os=system, ideal_kernel=ideal_kernel, root=root, out=out, seed=seed, limit=limit,
-            isas=isa or (), progress=not quiet,
+            isas=isa or (), also=options.parse_also(also), progress=not quiet,
         )  # fmt: skip
         with described:
             done = described.run_together(jobs, console=console, command=sys.argv)

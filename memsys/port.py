@@ -5,6 +5,9 @@ A node calls the port at instruction boundaries when exactness needs the price a
 system's own process drains the same rings while a core runs ahead, and a node that would have to
 wait for it helps.  All work on the shared hierarchy, never at the same time: in inline mode nothing
 is published, and published records belong to whoever holds the stream's word CONSUMING.
+
+The same records may also go to further hierarchies (memsys.variants), one after the other: what
+they charge is added up in their own words and told to no core.
 """
 
 from functools import cache
@@ -31,19 +34,22 @@ from cosim.engine.stream import (
     Word,
 )
 from cosim.errors import MachineError
-from memsys import header
+from memsys import header, variants
 from memsys.kernels import consume
 from memsys.pointers import records_at, words_at
-from memsys.state import MAGIC, WORD_BYTES
+from memsys.state import CORE_BLOCK, MAGIC, WORD_BYTES, CoreWord
 
 STREAM_BYTES = np.uint64(CORE_STREAM_BYTES)
 RING_AT = np.uint64(RING_OFFSET_BYTES)
 HEAD_AT, TAIL_AT, CYCLES_AT, CONSUMING_AT = (
     np.uint64(word * WORD_BYTES) for word in (Word.HEAD, Word.TAIL, Word.CYCLES, Word.CONSUMING)
 )
+CHARGED = int(CoreWord.CHARGED)
 NOBODY = np.uint64(Alongside.NOBODY)
 FREE, TAKEN = np.uint64(0), np.uint64(1)
-STREAMS_AT = np.uint64(WORD_BYTES)  # second word of an argument; the first one is the hierarchy
+# Words of an argument: the streams, how many further hierarchies there are, then the addresses of
+# the machine's own and of those.
+VARIANTS_AT, HIERARCHIES_AT = np.uint64(WORD_BYTES), np.uint64(2 * WORD_BYTES)
 CHUNK_RECORDS = 1024  # TAIL moves at least this often: a writer never waits for a whole ring
 RING_CHUNKS = RING_RECORDS // CHUNK_RECORDS
 # A look at empty rings costs as much as a record.  Without pauses the memory system used as much of
@@ -55,15 +61,20 @@ PAUSE_BELOW_RECORDS = RING_RECORDS // 8  # more found at one look: the core is f
 @inner_kernel
 def drain(argument, core, head):
     """Consume a core's ring up to record `head`; its memory cycles so far.  All u64."""
-    words = load_word(argument)
-    stream = load_word(argument + STREAMS_AT) + core * STREAM_BYTES
+    stream = load_word(argument) + core * STREAM_BYTES
+    variant_count = np.int64(load_word(argument + VARIANTS_AT))
     cycles = load_word(stream + CYCLES_AT)
     tail = np.int64(load_word(stream + TAIL_AT))
     while tail < np.int64(head):
         last = min(tail + CHUNK_RECORDS, np.int64(head))
-        cycles += np.uint64(
-            consume(words_at(words), np.int64(core), records_at(stream + RING_AT), tail, last)
-        )
+        # One loop with one call: a second one of `consume` would be compiled into this function.
+        for number in range(variant_count + 1):
+            h = words_at(load_word(argument + HIERARCHIES_AT + np.uint64(number * WORD_BYTES)))
+            charged = consume(h, np.int64(core), records_at(stream + RING_AT), tail, last)
+            if number == 0:
+                cycles += np.uint64(charged)
+            else:
+                h[h[header.CORE_BLOCKS] + np.int64(core) * CORE_BLOCK + CHARGED] += charged
         tail = last
         store_word(stream + CYCLES_AT, cycles)
         store_release(stream + TAIL_AT, np.uint64(tail))
@@ -76,7 +87,7 @@ def share(argument, core, head):
 
     0 also when somebody else is at it, who may have been sent away by the host in the middle.
     """
-    stream = load_word(argument + STREAMS_AT) + core * STREAM_BYTES
+    stream = load_word(argument) + core * STREAM_BYTES
     if (
         load_word(stream + TAIL_AT) >= head
         or exchange_acquire(stream + CONSUMING_AT, TAKEN) != FREE
@@ -101,7 +112,7 @@ def watch(argument, cores, rounds, usleep):
     for _ in range(rounds):
         most = 0
         for core in range(cores):
-            stream = load_word(argument + STREAMS_AT) + np.uint64(core) * STREAM_BYTES
+            stream = load_word(argument) + np.uint64(core) * STREAM_BYTES
             found = np.int64(0)
             for _ in range(RING_CHUNKS):
                 done = share(argument, np.uint64(core), load_acquire(stream + HEAD_AT))
@@ -122,7 +133,7 @@ def port(argument, core, head, alongside):
     """
     if alongside != NOBODY:
         share(argument, core, head)
-        return load_word(load_word(argument + STREAMS_AT) + core * STREAM_BYTES + CYCLES_AT)
+        return load_word(load_word(argument) + core * STREAM_BYTES + CYCLES_AT)
     return drain(argument, core, head)
 
 
@@ -134,17 +145,24 @@ def compiled_port() -> Any:
     )
 
 
-def attach(hierarchy: np.ndarray, stream: np.ndarray) -> tuple[int, int, object]:
+def attach(
+    hierarchy: np.ndarray, stream: np.ndarray, also: np.ndarray | None = None
+) -> tuple[int, int, object]:
     """(address of the port, address of its first argument, object to keep alive).
 
-    hierarchy, stream: the shared segments as u8, as they are mapped in this process.
+    hierarchy, stream: the shared segments as u8, as they are mapped in this process.  also: that of
+    memsys.variants, if there is one.
     Raises MachineError when the hierarchy has not been built.
     """
-    words = hierarchy[:4096].view(np.int64)
-    if words[header.MAGIC] != MAGIC or words[header.WORDS] * WORD_BYTES > len(hierarchy):
-        raise MachineError(
-            "memory port: the hierarchy segment holds no hierarchy; restart the machine"
-        )
-    argument = np.array([hierarchy.ctypes.data, stream.ctypes.data], dtype=np.uint64)
+    hierarchies = [hierarchy, *(variants.parts(also) if also is not None else ())]
+    for array in hierarchies:
+        words = array[:4096].view(np.int64)
+        if words[header.MAGIC] != MAGIC or words[header.WORDS] * WORD_BYTES > len(array):
+            raise MachineError(
+                "memory port: the hierarchy segment holds no hierarchy; restart the machine"
+            )
+    addresses = [array.ctypes.data for array in hierarchies]
+    given = [stream.ctypes.data, len(hierarchies) - 1, *addresses]
+    argument = np.array(given, dtype=np.uint64)
     function = compiled_port()
-    return function.address, argument.ctypes.data, (argument, hierarchy, stream, function)
+    return function.address, argument.ctypes.data, (argument, hierarchies, stream, also, function)

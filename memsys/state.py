@@ -74,6 +74,7 @@ class CoreWord(IntEnum):
     PRICE_SNOOP_INVALIDATE = 26
     PRICE_BACK_INVALIDATE = 27
     NEAR = 28  # 1: memsys.near can serve it
+    CHARGED = 29  # in a variant's hierarchy: cycles it would have charged the core (memsys.port)
     HITS = 32  # four rows of HitWord, by kind of record
     COUNTERS = 64
 
