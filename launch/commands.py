@@ -41,6 +41,10 @@ def show_run(done: Any, *, quiet: bool, as_json: bool, limit: str | None = None)
             "exit_status": done.exit_status,
             "programs": done.programs,
         }
+        if done.also:
+            answer["also"] = [
+                {"folder": str(one.folder), "statistics": one.statistics} for one in done.also
+            ]
         print(json.dumps({**answer, "statistics": done.statistics}, indent=1))
     elif not quiet:
         errors_console().print(done)

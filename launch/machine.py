@@ -102,6 +102,9 @@ class Run:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield report.summary(self._folder)
+        if also := self.also:
+            yield ""
+            yield report.fed_table([run._folder for run in (self, *also)])
 
     def __repr__(self) -> str:
         ended = ", ".join(f"{p['program']} on {p['node']}: {p['status']}" for p in self.programs)

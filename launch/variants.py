@@ -150,9 +150,7 @@ def outcomes(
                 memory_digest=one["digest"],
                 laws=list(one["violations"]),
                 virtual_time_ps=virtual_time_ps(statistics, nodes),
-                regions={
-                    name: reports[name]["regions_also"][number] for name in main.regions
-                },
+                regions={name: reports[name]["regions_also"][number] for name in main.regions},
             )
         )
     return found

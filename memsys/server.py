@@ -146,7 +146,10 @@ class MemorySystem:
         while self.consume():
             pass
         content, counted = self._content(), self.statistics()
-        reports: dict[str, Any] = {"digest": self._digest_of(content), "violations": self.violations()}
+        reports: dict[str, Any] = {
+            "digest": self._digest_of(content),
+            "violations": self.violations(),
+        }
         if self.variants is not None:
             reports |= {"names": list(counted), "also": self.variants.reports(content)}
         return {"statistics": counted, "reports": reports}

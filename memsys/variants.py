@@ -26,7 +26,11 @@ from memsys.snapshot import Snapshots
 from memsys.state import CoreWord
 
 VARIANTS_MAX = 16
-WORKED = (Word.TAIL, Word.INSTRUCTIONS_USER, Word.INSTRUCTIONS_KERNEL)  # of a core that did anything
+WORKED = (
+    Word.TAIL,
+    Word.INSTRUCTIONS_USER,
+    Word.INSTRUCTIONS_KERNEL,
+)  # of a core that did anything
 
 
 class Variants:
@@ -67,7 +71,9 @@ class Variants:
         """
         worked = [
             core.name
-            for core, header in zip(self.snapshots[0].specification.cores, self._headers, strict=True)
+            for core, header in zip(
+                self.snapshots[0].specification.cores, self._headers, strict=True
+            )
             if any(header[word] for word in WORKED)
         ]
         if len(worked) > 1:

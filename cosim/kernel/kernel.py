@@ -176,7 +176,8 @@ class Kernel:
     configuration: settings, nodes, run.  node: its own row of nodes.  cores: cosim.core.Core, in
     order.  segments: `physical` has the memory as `.array`.  outbox: device(message) and
     console(bytes) take what leaves the node. exited: programs that ended, {program, pid, status,
-    signal, report}, for the node to take away.  counters: of the whole machine, for timed regions; counters_also: of further memory systems.
+    signal, report}, for the node to take away.  counters: of the whole machine, for timed regions.
+    counters_also: the same of each further memory system.
     """
 
     # Parts of designs over several nodes; their Services make them (cosim.kernel.fused.services).
@@ -221,6 +222,7 @@ class Kernel:
         self.levels = int(settings["kernel.levels"])
         self._make_memory(settings, run, segments)
         self.time_dependence = TimeDependence(
+            self.memory,
             forbidden=bool(configuration.get("also")),
             counts_instructions=settings["time.guest_clock"] == "instructions",
         )

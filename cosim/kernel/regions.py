@@ -45,9 +45,7 @@ class Regions:
     also: counters of further memory systems that are fed the same references; each has rows too.
     """
 
-    def __init__(
-        self, counters: Counters | None = None, also: Sequence[Counters] = ()
-    ) -> None:
+    def __init__(self, counters: Counters | None = None, also: Sequence[Counters] = ()) -> None:
         self.all: list[Region] = []
         self._counters = counters
         self._also = also

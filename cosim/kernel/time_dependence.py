@@ -12,10 +12,12 @@ from cosim.errors import InputError
 class TimeDependence:
     """Ends a run at the first thing that may depend on time, if it must be free of such.
 
-    forbidden: it must.  counts_instructions: clocks that guests read do not depend on prices.
+    memory: KernelMemory, whose current core is named.  forbidden: there must be no such thing.
+    counts_instructions: clocks that guests read do not depend on prices.
     """
 
-    def __init__(self, *, forbidden: bool, counts_instructions: bool) -> None:
+    def __init__(self, memory, *, forbidden: bool, counts_instructions: bool) -> None:
+        self._memory = memory
         self._forbidden = forbidden
         self.counts_instructions = counts_instructions
 
@@ -23,15 +25,16 @@ class TimeDependence:
         """Something whose effect depends on time is about to happen.  Raises InputError."""
         if self._forbidden:
             raise InputError(
-                f"--also: {what}; what happens next may depend on what references cost, so this "
-                "execution cannot stand for other memory systems; run each by itself"
+                f"--also: {self._memory.core.name}: {what}; what happens next may depend on what "
+                "references cost, so this execution cannot stand for other memory systems; run "
+                "each by itself"
             )
 
     def shown(self) -> None:
         """A guest is about to learn the time.  Raises InputError."""
         if self._forbidden and not self.counts_instructions:
             raise InputError(
-                "--also: a program reads a clock, or a file gets a time, that depends on what "
-                "references cost; add --set time.guest_clock=instructions, or run each memory "
+                f"--also: {self._memory.core.name}: a program reads a clock, or a file gets a time, "
+                "that depends on what references cost; add --set time.guest_clock=instructions, or run each memory "
                 "system by itself"
             )
