@@ -12,7 +12,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from cosim import physical_map
 from cosim.errors import InputError, InvariantError
@@ -71,8 +70,8 @@ def _one(simulation: Simulation, number: int, given: Mapping[str, object]) -> Va
         if not any(fnmatch.fnmatchcase(setting, pattern) for pattern in ALLOWED):
             asked = "" if setting in given else f" (changed by {', '.join(given)})"
             raise InputError(
-                f"--also {setting}={after[setting]}{asked}: may change what programs do; allowed are "
-                f"{', '.join(ALLOWED)}; run it by itself"
+                f"--also {setting}={after[setting]}{asked}: may change what programs do; allowed "
+                f"are {', '.join(ALLOWED)}; run it by itself"
             )
     rows = simulation.nodes()
     specification.build(after, rows)

@@ -78,8 +78,8 @@ class Variants:
         ]
         if len(worked) > 1:
             raise InputError(
-                f"--also: {' and '.join(worked)} both did something, in an order that may depend on "
-                "what references cost; run each memory system by itself"
+                f"--also: {' and '.join(worked)} did something, in an order that may depend on what "
+                "references cost; run each memory system by itself"
             )
         return [self._report(number, content.copy()) for number in range(len(self._states))]
 

@@ -4,8 +4,8 @@ The monotonic clock is the core's exact local time; the real-time clock adds a f
 dates are the same in every run.  CPU clocks count a thread's cycles on its core.  Timers belong to
 a core: they fire at the first instruction boundary of that core at or after their time.
 
-With time.guest_clock=instructions, what clocks show leaves out the cycles of memory, so that it does
-not depend on the caches; timers and waits still last as long in virtual time.
+With time.guest_clock=instructions, what clocks show leaves out the cycles of memory, so that it
+does not depend on the caches; timers and waits still last as long in virtual time.
 """
 
 import heapq

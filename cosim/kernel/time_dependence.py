@@ -34,7 +34,7 @@ class TimeDependence:
         """A guest is about to learn the time.  Raises InputError."""
         if self._forbidden and not self.counts_instructions:
             raise InputError(
-                f"--also: {self._memory.core.name}: a program reads a clock, or a file gets a time, "
-                "that depends on what references cost; add --set time.guest_clock=instructions, or run each memory "
-                "system by itself"
+                f"--also: {self._memory.core.name}: a program reads a clock, or a file gets a "
+                "time, that depends on what references cost; add --set "
+                "time.guest_clock=instructions, or run each memory system by itself"
             )

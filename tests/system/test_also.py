@@ -67,7 +67,7 @@ def test_a_program_under_other_caches_models_and_costs():
     ]
     fed = check("hello", variants, "x86")
     times = [run.statistics["machine.virtual_time_ns"] for run in (fed, *fed.also)]
-    assert len(set(times[1:])) == len(variants)
+    assert times[3] > times[0]
     assert "machine.l3.accesses" in fed.also[1].statistics
     assert "x86.l3.accesses" not in fed.also[1].statistics
 
