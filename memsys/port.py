@@ -6,8 +6,8 @@ system's own process drains the same rings while a core runs ahead, and a node t
 wait for it helps.  All work on the shared hierarchy, never at the same time: in inline mode nothing
 is published, and published records belong to whoever holds the stream's word CONSUMING.
 
-The same records may also go to further hierarchies (memsys.variants), one after the other: what
-they charge is added up in their own words and told to no core.
+Further memory systems (memsys.variants) are fed the same records, chunk by chunk, through a
+function of their own, so that a machine without any pays one test a chunk.
 """
 
 from functools import cache
@@ -18,6 +18,7 @@ from numba import cfunc, types
 
 from cosim.compiled import (
     call_pointer,
+    call_pointer5,
     exchange_acquire,
     inner_kernel,
     kernel,
@@ -37,19 +38,19 @@ from cosim.errors import MachineError
 from memsys import header, variants
 from memsys.kernels import consume
 from memsys.pointers import records_at, words_at
-from memsys.state import CORE_BLOCK, MAGIC, WORD_BYTES, CoreWord
+from memsys.state import MAGIC, WORD_BYTES
 
 STREAM_BYTES = np.uint64(CORE_STREAM_BYTES)
 RING_AT = np.uint64(RING_OFFSET_BYTES)
 HEAD_AT, TAIL_AT, CYCLES_AT, CONSUMING_AT = (
     np.uint64(word * WORD_BYTES) for word in (Word.HEAD, Word.TAIL, Word.CYCLES, Word.CONSUMING)
 )
-CHARGED = int(CoreWord.CHARGED)
+NO_FUNCTION = np.uint64(0)
 NOBODY = np.uint64(Alongside.NOBODY)
 FREE, TAKEN = np.uint64(0), np.uint64(1)
-# Words of an argument: the streams, how many further hierarchies there are, then the addresses of
-# the machine's own and of those.
-VARIANTS_AT, HIERARCHIES_AT = np.uint64(WORD_BYTES), np.uint64(2 * WORD_BYTES)
+# Words of an argument behind the hierarchy's address: the streams', and that of what feeds further
+# memory systems, or 0, with its own argument.
+STREAMS_AT, FEED_AT, FED_AT = (np.uint64(number * WORD_BYTES) for number in (1, 2, 3))
 CHUNK_RECORDS = 1024  # TAIL moves at least this often: a writer never waits for a whole ring
 RING_CHUNKS = RING_RECORDS // CHUNK_RECORDS
 # A look at empty rings costs as much as a record.  Without pauses the memory system used as much of
@@ -61,20 +62,19 @@ PAUSE_BELOW_RECORDS = RING_RECORDS // 8  # more found at one look: the core is f
 @inner_kernel
 def drain(argument, core, head):
     """Consume a core's ring up to record `head`; its memory cycles so far.  All u64."""
-    stream = load_word(argument) + core * STREAM_BYTES
-    variant_count = np.int64(load_word(argument + VARIANTS_AT))
+    words = load_word(argument)
+    stream = load_word(argument + STREAMS_AT) + core * STREAM_BYTES
+    feed = load_word(argument + FEED_AT)
     cycles = load_word(stream + CYCLES_AT)
     tail = np.int64(load_word(stream + TAIL_AT))
     while tail < np.int64(head):
         last = min(tail + CHUNK_RECORDS, np.int64(head))
-        # One loop with one call: a second one of `consume` would be compiled into this function.
-        for number in range(variant_count + 1):
-            h = words_at(load_word(argument + HIERARCHIES_AT + np.uint64(number * WORD_BYTES)))
-            charged = consume(h, np.int64(core), records_at(stream + RING_AT), tail, last)
-            if number == 0:
-                cycles += np.uint64(charged)
-            else:
-                h[h[header.CORE_BLOCKS] + np.int64(core) * CORE_BLOCK + CHARGED] += charged
+        cycles += np.uint64(
+            consume(words_at(words), np.int64(core), records_at(stream + RING_AT), tail, last)
+        )
+        if feed != NO_FUNCTION:
+            fed = load_word(argument + FED_AT)
+            call_pointer5(feed, fed, core, stream + RING_AT, np.uint64(tail), np.uint64(last))
         tail = last
         store_word(stream + CYCLES_AT, cycles)
         store_release(stream + TAIL_AT, np.uint64(tail))
@@ -87,7 +87,7 @@ def share(argument, core, head):
 
     0 also when somebody else is at it, who may have been sent away by the host in the middle.
     """
-    stream = load_word(argument) + core * STREAM_BYTES
+    stream = load_word(argument + STREAMS_AT) + core * STREAM_BYTES
     if (
         load_word(stream + TAIL_AT) >= head
         or exchange_acquire(stream + CONSUMING_AT, TAKEN) != FREE
@@ -112,7 +112,7 @@ def watch(argument, cores, rounds, usleep):
     for _ in range(rounds):
         most = 0
         for core in range(cores):
-            stream = load_word(argument) + np.uint64(core) * STREAM_BYTES
+            stream = load_word(argument + STREAMS_AT) + np.uint64(core) * STREAM_BYTES
             found = np.int64(0)
             for _ in range(RING_CHUNKS):
                 done = share(argument, np.uint64(core), load_acquire(stream + HEAD_AT))
@@ -133,7 +133,7 @@ def port(argument, core, head, alongside):
     """
     if alongside != NOBODY:
         share(argument, core, head)
-        return load_word(load_word(argument) + core * STREAM_BYTES + CYCLES_AT)
+        return load_word(load_word(argument + STREAMS_AT) + core * STREAM_BYTES + CYCLES_AT)
     return drain(argument, core, head)
 
 
@@ -154,15 +154,14 @@ def attach(
     memsys.variants, if there is one.
     Raises MachineError when the hierarchy has not been built.
     """
-    hierarchies = [hierarchy, *(variants.parts(also) if also is not None else ())]
-    for array in hierarchies:
-        words = array[:4096].view(np.int64)
-        if words[header.MAGIC] != MAGIC or words[header.WORDS] * WORD_BYTES > len(array):
-            raise MachineError(
-                "memory port: the hierarchy segment holds no hierarchy; restart the machine"
-            )
-    addresses = [array.ctypes.data for array in hierarchies]
-    given = [stream.ctypes.data, len(hierarchies) - 1, *addresses]
+    words = hierarchy[:4096].view(np.int64)
+    if words[header.MAGIC] != MAGIC or words[header.WORDS] * WORD_BYTES > len(hierarchy):
+        raise MachineError(
+            "memory port: the hierarchy segment holds no hierarchy; restart the machine"
+        )
+    feed, fed, kept = variants.attach(also) if also is not None else (0, 0, None)
+    given = [hierarchy.ctypes.data, stream.ctypes.data, feed, fed]
     argument = np.array(given, dtype=np.uint64)
     function = compiled_port()
-    return function.address, argument.ctypes.data, (argument, hierarchies, stream, also, function)
+    keep_alive = (argument, hierarchy, stream, kept, function)
+    return function.address, argument.ctypes.data, keep_alive

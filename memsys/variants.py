@@ -12,20 +12,27 @@ run that cannot promise it.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
+from numba import cfunc, types
 
+from cosim.compiled import load_word
 from cosim.engine.stream import CoreStream, Word
 from cosim.errors import InputError
 from cosim.shared import Segment
 from cosim.units import PAGE_BYTES
-from memsys import laws, specification, state
+from memsys import header, laws, specification, state
+from memsys.kernels import consume
+from memsys.pointers import records_at, words_at
 from memsys.snapshot import Snapshots
-from memsys.state import CoreWord
+from memsys.state import CORE_BLOCK, WORD_BYTES, CoreWord
 
 VARIANTS_MAX = 16
+CHARGED = int(CoreWord.CHARGED)
+WORD = np.uint64(WORD_BYTES)
 WORKED = (
     Word.TAIL,
     Word.INSTRUCTIONS_USER,
@@ -78,8 +85,8 @@ class Variants:
         ]
         if len(worked) > 1:
             raise InputError(
-                f"--also: {' and '.join(worked)} did something, in an order that may depend on what "
-                "references cost; run each memory system by itself"
+                f"--also: {' and '.join(worked)} did something, in an order that may depend on "
+                "what references cost; run each memory system by itself"
             )
         return [self._report(number, content.copy()) for number in range(len(self._states))]
 
@@ -87,16 +94,45 @@ class Variants:
         found, arrays = self.snapshots[number], self._states[number]
         digest.update(np.ascontiguousarray(arrays.counters).tobytes())
         blocks = arrays.words[state.layout(found.specification).cores :]
-        charged = [
-            int(blocks[core * state.CORE_BLOCK + CoreWord.CHARGED])
-            for core in range(len(self._headers))
-        ]
+        charged = [int(blocks[core * CORE_BLOCK + CHARGED]) for core in range(len(self._headers))]
         fetches = [int(header[Word.FETCHES_USER]) for header in self._headers]
         return {
             "statistics": found.everything(),
             "digest": digest.hexdigest(),
             "violations": laws.violations(found.specification, arrays, charged, fetches),
         }
+
+
+def feed(argument, core, ring, first, last):
+    """Serve the records first..last of a core's ring in every hierarchy, one after the other; how
+    many hierarchies there are.  All u64.
+
+    argument: host address of their number and of the addresses of their words, as `attach` made.
+    """
+    count = load_word(argument)
+    for number in range(np.int64(count)):
+        h = words_at(load_word(argument + np.uint64(number + 1) * WORD))
+        charged = consume(h, np.int64(core), records_at(ring), np.int64(first), np.int64(last))
+        h[h[header.CORE_BLOCKS] + np.int64(core) * CORE_BLOCK + CHARGED] += charged
+    return count
+
+
+@cache
+def compiled_feed() -> Any:
+    """`feed` as a C function.  Compiled on demand: most machines have no variants."""
+    return cfunc(types.uint64(*[types.uint64] * 5), cache=True)(feed)
+
+
+def attach(segment: np.ndarray) -> tuple[int, int, object]:
+    """(address of `feed`, address of its first argument, object to keep alive).
+
+    segment: as it is mapped in this process, u8.
+    """
+    hierarchies = parts(segment)
+    addresses = [part.ctypes.data for part in hierarchies]
+    argument = np.array([len(addresses), *addresses], dtype=np.uint64)
+    function = compiled_feed()
+    return function.address, argument.ctypes.data, (argument, segment, function)
 
 
 def parts(segment: np.ndarray) -> list[np.ndarray]:
