@@ -142,17 +142,6 @@ def call_pointer(typingctx, function, argument):
 
 
 @intrinsic
-def call_pointer5(typingctx, function, a, b, c, d, e):
-    """Call the C function at address `function` with five u64 arguments; its u64 result."""
-
-    def codegen(context, builder, signature, args):
-        kind = ir.FunctionType(U64, [U64] * 5)
-        return builder.call(builder.inttoptr(args[0], ir.PointerType(kind)), list(args[1:]))
-
-    return types.uint64(*[types.uint64] * 6), codegen
-
-
-@intrinsic
 def call_pointer4(typingctx, function, a, b, c, d):
     """Call the C function at address `function` with four u64 arguments; its u64 result."""
 

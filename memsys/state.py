@@ -74,7 +74,9 @@ class CoreWord(IntEnum):
     PRICE_SNOOP_INVALIDATE = 26
     PRICE_BACK_INVALIDATE = 27
     NEAR = 28  # 1: memsys.near can serve it
-    CHARGED = 29  # in a variant's hierarchy: cycles it would have charged the core (memsys.port)
+    # Of further memory systems alone (memsys.variants): cycles charged to the core, records served.
+    CHARGED = 29
+    FED = 30
     HITS = 32  # four rows of HitWord, by kind of record
     COUNTERS = 64
 

@@ -31,7 +31,7 @@ from memsys.snapshot import Snapshots
 from memsys.state import CORE_BLOCK, WORD_BYTES, CoreWord
 
 VARIANTS_MAX = 16
-CHARGED = int(CoreWord.CHARGED)
+CHARGED, FED = int(CoreWord.CHARGED), int(CoreWord.FED)
 WORD = np.uint64(WORD_BYTES)
 WORKED = (
     Word.TAIL,
@@ -103,24 +103,27 @@ class Variants:
         }
 
 
-def feed(argument, core, ring, first, last):
-    """Serve the records first..last of a core's ring in every hierarchy, one after the other; how
-    many hierarchies there are.  All u64.
+def feed(argument, core, ring, head):
+    """Serve a core's records up to `head` in every hierarchy, one after the other; how many there
+    are.  All u64.
 
     argument: host address of their number and of the addresses of their words, as `attach` made.
+    ring: host address of the core's ring.
     """
     count = load_word(argument)
+    last = np.int64(head)
     for number in range(np.int64(count)):
         h = words_at(load_word(argument + np.uint64(number + 1) * WORD))
-        charged = consume(h, np.int64(core), records_at(ring), np.int64(first), np.int64(last))
-        h[h[header.CORE_BLOCKS] + np.int64(core) * CORE_BLOCK + CHARGED] += charged
+        at = h[header.CORE_BLOCKS] + np.int64(core) * CORE_BLOCK
+        h[at + CHARGED] += consume(h, np.int64(core), records_at(ring), h[at + FED], last)
+        h[at + FED] = last
     return count
 
 
 @cache
 def compiled_feed() -> Any:
     """`feed` as a C function.  Compiled on demand: most machines have no variants."""
-    return cfunc(types.uint64(*[types.uint64] * 5), cache=True)(feed)
+    return cfunc(types.uint64(*[types.uint64] * 4), cache=True)(feed)
 
 
 def attach(segment: np.ndarray) -> tuple[int, int, object]:
