@@ -81,8 +81,7 @@ def run(
     if (program is None) == (repeat is None):
         raise InputError("run: name a program, or a run folder with --repeat; one of the two")
     if repeat is not None:
-        if also:
-            raise InputError("run: --also goes with a program; a run is repeated as it was")
+        options.refuse_also(also)
         how = {"progress": not quiet, "console": console, "command": sys.argv}
         done = Machine.repeat(repeat, out=out, **how)
     else:

@@ -97,6 +97,12 @@ def parse_also(given: Sequence[str] | None) -> list[dict[str, object]]:
     return found
 
 
+def refuse_also(given: Sequence[str] | None) -> None:
+    """A run that is done again is what it was.  Raises InputError."""
+    if given:
+        raise InputError("--also: goes with a program, not with --repeat; name the program")
+
+
 def with_short(
     settings: dict[str, object], memory: str | None, preset: str | None
 ) -> dict[str, object]:

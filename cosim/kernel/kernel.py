@@ -221,12 +221,7 @@ class Kernel:
         self.program_files: dict[str, dict[str, str]] = run.get("program_files", {})
         self.levels = int(settings["kernel.levels"])
         self._make_memory(settings, run, segments)
-        self.time_dependence = TimeDependence(
-            self.memory,
-            forbidden=bool(configuration.get("also")),
-            counts_instructions=settings["time.guest_clock"] == "instructions",
-        )
-        self.clock = Clock(self.memory, self.frequency_hz, self.time_dependence)
+        self._make_clock(settings, fixed_path=bool(configuration.get("also")))
         self.allocator: Any = None  # of designs whose kernels exchange memory
         self.services.prepare(self, settings)
         self.tasks = TaskTable(self.memory, self.frames, self.node_index)
@@ -278,6 +273,14 @@ class Kernel:
         self._directories = self.services.directories(self.frames, ranges)
         row = layout.shared_window
         self.window = SharedWindow(self.memory, row.start, row.end, self.node_index)
+
+    def _make_clock(self, settings: Mapping, *, fixed_path: bool) -> None:
+        self.time_dependence = TimeDependence(
+            self.memory,
+            forbidden=fixed_path,
+            counts_instructions=settings["time.guest_clock"] == "instructions",
+        )
+        self.clock = Clock(self.memory, self.frequency_hz, self.time_dependence)
 
     # --- from outside ---
 
