@@ -64,7 +64,7 @@ def guest_output(*, as_json: bool) -> Callable[[str, bytes], None]:
 
 
 def run_scenario(
-    file: str, given: dict[str, object], declared: Mapping[str, object], *, out: Path | None,
+    file: str, given: dict[str, object], declared: Mapping[str, object], out: Path | None,
     quiet: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """`stramash run` of a scenario: its guests' exit status, or 1 when it is not as declared.

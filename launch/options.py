@@ -88,19 +88,17 @@ def parse_settings(
     return settings
 
 
-def parse_also(given: Sequence[str] | None) -> list[dict[str, object]]:
-    """The settings of each --also.  Raises InputError as parse_settings does."""
+def parse_also(given: Sequence[str] | None, repeat: Path | None = None) -> list[dict[str, object]]:
+    """The settings of each --also.  Raises InputError as parse_settings does, and when the run is
+    one that is repeated.
+    """
+    if given and repeat is not None:
+        raise InputError("--also: goes with a program, not with --repeat; name the program")
     found = []
     for text in given or ():
         parts = [part for part in text.split(",") if part.strip()]
         found.append(parse_settings(parts, option="--also"))
     return found
-
-
-def refuse_also(given: Sequence[str] | None) -> None:
-    """A run that is done again is what it was.  Raises InputError."""
-    if given:
-        raise InputError("--also: goes with a program, not with --repeat; name the program")
 
 
 def with_short(
