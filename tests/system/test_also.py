@@ -35,7 +35,7 @@ def check_equal(fed, alone):
     assert fed.digest == alone.digest
 
 
-def check(program, variants, on="", arguments=(), settings=None, **options):
+def check(program, variants, on=(), arguments=(), settings=None, **options):
     """Run once for all, and once for each; the run for all."""
     given = dict(settings or {})
     with Machine(settings=given, also=variants, **options) as machine:
@@ -48,7 +48,7 @@ def check(program, variants, on="", arguments=(), settings=None, **options):
     return fed
 
 
-def refused(program, on="", arguments=(), also=(LARGER,), **options):
+def refused(program, on=(), arguments=(), also=(LARGER,), **options):
     """What a run says that cannot be, and its folder as far as there is one."""
     with Machine(also=also, **options) as machine, pytest.raises(InputError) as caught:
         machine.run(program, on, arguments)
