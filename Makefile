@@ -27,6 +27,7 @@ long: install  ## seeded random suites with millions of operations
 bench: install  ## simulated instructions per second, beside qemu-user and cachegrind where installed
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.also
 	$(BIN)/python -m benchmarks.fused
 	$(BIN)/python -m benchmarks.multiple
 	$(BIN)/python -m benchmarks.remote

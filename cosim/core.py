@@ -37,7 +37,7 @@ class Core:
     index: number in the machine.  name: for messages, for example "x86.core0".
     node_configuration: frequency_hz and, if known, worst_reference_cycles are used, and `inline`:
     True where the memory system cannot see the ring, so that every reference is priced here.
-    settings: flat and resolved; engine, kernel.levels and time.ipc are used.
+    settings: flat and resolved; engine, kernel.levels, time.guest_clock and time.ipc are used.
     segments: physical and stream, each with `.array` (u8).
     port: (function address, argument address, anything to keep alive) of the memory port.
     """
@@ -59,6 +59,7 @@ class Core:
         self.idle_cycles = 0
         ratio = Fraction(str(settings["time.ipc"]))
         self._ipc = (ratio.numerator, ratio.denominator)
+        self._clock_counts_instructions = settings.get("time.guest_clock") == "instructions"
         self._worst_reference_cycles = int(
             node_configuration.get("worst_reference_cycles", pacing.WORST_REFERENCE_CYCLES)
         )
@@ -114,6 +115,16 @@ class Core:
     def now_ps(self) -> int:
         """The local clock as virtual time."""
         return ps_of_cycles(self.now_cycles(), self.frequency_hz)
+
+    def shown_busy_cycles(self) -> int:
+        """Busy cycles as clocks show them to guests: exact ones, or those of instructions alone."""
+        if not self._clock_counts_instructions:
+            return self.settle()
+        return cycles_of_instructions(self._words[COUNT] + self._words[KERNEL_COUNT], self._ipc)
+
+    def shown_cycles(self) -> int:
+        """The local clock as guests read it, see time.guest_clock."""
+        return self.shown_busy_cycles() + self.idle_cycles
 
     def idle_until(self, cycles: int) -> None:
         """Move the local clock forward to `cycles`; nothing when it is already there."""

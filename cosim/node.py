@@ -27,6 +27,7 @@ from cosim.units import cycles_of_ps
 # Found by name: this package does not import the memory system.
 MEMORY_PORT = "memsys.port:attach"
 MEMORY_COUNTERS = "memsys.snapshot:Snapshots"
+MEMORY_COUNTERS_ALSO = "memsys.variants:snapshots"
 NEXT_TURN_MS = 20  # without a turn for this long, the control socket is watched as well
 EXITED_NAMES = tuple(item.name for item in control_protocol.EXITED.fields)
 TURNED_NAMES = ("now_ps", "state", "wake_ps", "sends", "acknowledges")  # what the kernel decides
@@ -114,7 +115,8 @@ class Node:
         shell = self.shell
         isa = cosim.isa.find(self.description["isa"])
         shared = self.segments["hierarchy"].array, self.segments["stream"].array
-        port = _find(MEMORY_PORT)(*shared)
+        also = [self.segments["also"].array] if "also" in self.segments else []
+        port = _find(MEMORY_PORT)(*shared, *also)
         counters = self._counters()
         self.cores = [
             Core(
@@ -131,6 +133,7 @@ class Node:
         self.kernel = Kernel(
             configuration, self.description, isa, self.cores, self.segments, Outbox(self),
             load_services(str(configuration.get("run", {}).get("services", ""))), counters,
+            self._counters_also(),
         )  # fmt: skip
 
     def _in_memory(self, verb: Callable[[dict], dict]) -> Callable[[dict], dict]:
@@ -296,6 +299,15 @@ class Node:
         configuration = self.shell.configuration
         shared = self.segments["hierarchy"].array, self.segments["stream"].array
         return _find(MEMORY_COUNTERS)(configuration["settings"], configuration["nodes"], *shared)
+
+    def _counters_also(self) -> Any:
+        """Counters of the memory systems that get the same references, in their order."""
+        if "also" not in self.segments:
+            return ()
+        configuration = self.shell.configuration
+        settings = [variant["settings"] for variant in configuration["also"]]
+        shared = self.segments["also"].array, self.segments["stream"].array
+        return _find(MEMORY_COUNTERS_ALSO)(settings, configuration["nodes"], *shared)
 
     def _offer(self, _message: dict) -> dict:
         with self.kernel.memory.uncharged():

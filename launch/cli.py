@@ -47,6 +47,7 @@ def run(
     preset: options.Preset = None,
     engine: options.Engine = None,
     setting: options.Set = None,
+    also: options.Also = None,
     ideal_kernel: options.IdealKernel = False,
     machine: options.Machine = None,
     root: options.Root = None,
@@ -66,16 +67,15 @@ def run(
     from launch.machine import Machine
     from launch.scenario_file import is_scenario
 
-    settings = options.parse_settings(setting, engine)
+    settings, fed = options.parse_settings(setting, engine), options.parse_also(also, repeat)
     if program is not None and is_scenario(program):
         declared = {
             "arguments": arguments, "--on": on, "--with": beside, "--os": system != "vanilla",
             "--memory": memory, "--preset": preset, "--ideal-kernel": ideal_kernel,
             "--machine": machine, "--root": root, "--stdin": stdin, "--seed": seed != 1,
-            "--limit": limit, "--repeat": repeat, "--isa": isa,
+            "--limit": limit, "--repeat": repeat, "--isa": isa, "--also": also,
         }  # fmt: skip
-        shown = {"quiet": quiet, "as_json": as_json}
-        return commands.run_scenario(program, settings, declared, out=out, **shown)
+        return commands.run_scenario(program, settings, declared, out, quiet, as_json)
     console = commands.guest_output(as_json=as_json)
     if (program is None) == (repeat is None):
         raise InputError("run: name a program, or a run folder with --repeat; one of the two")
@@ -88,7 +88,7 @@ def run(
         described = Machine(
             machine=machine, memory=memory, preset=preset, settings=settings,
             os=system, ideal_kernel=ideal_kernel, root=root, out=out, seed=seed, limit=limit,
-            isas=isa or (), progress=not quiet,
+            isas=isa or (), also=fed, progress=not quiet,
         )  # fmt: skip
         with described:
             done = described.run_together(jobs, console=console, command=sys.argv)

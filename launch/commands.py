@@ -41,6 +41,10 @@ def show_run(done: Any, *, quiet: bool, as_json: bool, limit: str | None = None)
             "exit_status": done.exit_status,
             "programs": done.programs,
         }
+        if done.also:
+            answer["also"] = [
+                {"folder": str(one.folder), "statistics": one.statistics} for one in done.also
+            ]
         print(json.dumps({**answer, "statistics": done.statistics}, indent=1))
     elif not quiet:
         errors_console().print(done)
@@ -60,7 +64,7 @@ def guest_output(*, as_json: bool) -> Callable[[str, bytes], None]:
 
 
 def run_scenario(
-    file: str, given: dict[str, object], declared: Mapping[str, object], *, out: Path | None,
+    file: str, given: dict[str, object], declared: Mapping[str, object], out: Path | None,
     quiet: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """`stramash run` of a scenario: its guests' exit status, or 1 when it is not as declared.

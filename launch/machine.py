@@ -21,7 +21,7 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, RenderResult
 
 from cosim.errors import InputError, InvariantError, MachineError
-from launch import designs, multi_isa, repetition, report, results, running
+from launch import designs, multi_isa, repetition, report, results, running, variants
 from launch import system as systems
 from launch.actions import Upon, of_either, run_options
 from launch.agenda import Agenda
@@ -73,6 +73,13 @@ class Run:
         return str(self.statistics["machine.digest"])
 
     @property
+    def also(self) -> "list[Run]":
+        """The same execution as further memory systems price it, in the order given."""
+        count = len(self.manifest["also"]) if isinstance(self.manifest.get("also"), list) else 0
+        folders = (self.folder / variants.name(number) for number in range(1, count + 1))
+        return [Run(results.RunFolder.read(folder)) for folder in folders]
+
+    @property
     def programs(self) -> list[dict]:
         """program, node, pid, status, signal and report of each program, in the order given."""
         return self.manifest["ended"]["programs"]
@@ -95,6 +102,9 @@ class Run:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield report.summary(self._folder)
+        if also := self.also:
+            yield ""
+            yield report.fed_table([run._folder for run in (self, *also)])
 
     def __repr__(self) -> str:
         ended = ", ".join(f"{p['program']} on {p['node']}: {p['status']}" for p in self.programs)
@@ -116,6 +126,7 @@ class Machine(Closing):
     root: the folder guests see as /.  out: the run folder (default: a new one below runs/).  seed:
     what guests see as random.  limit: virtual time at which a run ends, as "5ms".  isas:
     instruction sets, beyond the nodes' own, that programs are built for: of nodes that may join.
+    also: settings of further memory systems that one execution feeds (launch.variants).
     progress: show progress on stderr, or where a Display of your own does.  Raises InputError when
     these do not make a machine.
     """
@@ -135,6 +146,7 @@ class Machine(Closing):
         seed: int = 1,
         limit: str | None = None,
         isas: Sequence[str] = (),
+        also: Sequence[Mapping[str, object]] = (),
         progress: bool | Display = False,
     ) -> None:
         if nodes is not None and machine is not None:
@@ -147,6 +159,7 @@ class Machine(Closing):
         self.simulation = Simulation(
             self.system, {**chosen, **(settings or {})}, ideal_kernel, seed, limit_ns, os
         )
+        self.variants = variants.of(self.simulation, also)
         self.root = None if root is None else Path(root)
         self.out = None if out is None else Path(out)
         self.isas = tuple(isas)
@@ -235,7 +248,10 @@ class Machine(Closing):
         events: Sequence[Event | Upon] = (),
     ) -> Run:
         """As run_together, of programs that are built and placed."""
+        if self.variants:
+            variants.check(self.simulation, programs, events)
         folder = new_folder(programs[0].name, self.out)
+        variants.clear(folder)
         chosen = Path(root) if root is not None else self.root
         planned = run_options(self.simulation, events)
         instantiation = Instantiation(self.simulation, folder, chosen, planned)
@@ -275,9 +291,8 @@ class Machine(Closing):
         events: Sequence[Event | Upon],
     ) -> results.RunFolder:
         configuration = instantiation.configuration(programs)
-        for number, program in enumerate(programs):
-            if program.stdin:
-                results.put(instantiation.folder / repetition.stdin_name(number), program.stdin)
+        configuration |= variants.configuration(self.variants)
+        repetition.keep_stdin(instantiation.folder, programs)
         recipe = repetition.recipe(self.simulation, self.isas)
         rows = [manifest_row(program) for program in programs]
         display = self.progress if isinstance(self.progress, Display) else QUIET
@@ -306,13 +321,15 @@ class Machine(Closing):
             digest = asked if events and not live.disturbed else ""
             settings = live.simulation.settings
             final = {**configuration, "settings": settings, "nodes": live.rows, "run": run}
-            results.write(instantiation.folder, final, rows, command, outcome, recipe, digest)
+            fed = [dict(variant.given) for variant in self.variants] or None
+            results.write(instantiation.folder, final, rows, command, outcome, recipe, digest, fed)
+            self._write_also(instantiation.folder, final, programs, command, outcome.also)
 
         try:
             outcome = self._drive(supervisor, instantiation, command, heard, agenda)
         except (MachineError, InputError) as error:
             # The user's mistake after the start: an event that could not happen.
-            if isinstance(error, MachineError) or supervisor.phase == "run":
+            if isinstance(error, MachineError) or supervisor.phase in ("run", "collect"):
                 write(partial(error, programs, heard, supervisor, live.pids))
                 error.args = (f"{error}; statistics so far: {instantiation.folder}",)
             raise
@@ -322,6 +339,8 @@ class Machine(Closing):
             self.close()
         write(outcome)
         check_laws(outcome, instantiation.folder)
+        for variant, found in zip(self.variants, outcome.also, strict=True):
+            check_laws(found, variant.folder(instantiation.folder))
         return results.RunFolder.read(instantiation.folder)
 
     def _drive(
@@ -340,7 +359,28 @@ class Machine(Closing):
                 live.load(number)
         began_s = time.monotonic()
         given = supervisor.run(agenda)
-        return gather(given, live.programs, live.pids, heard, time.monotonic() - began_s)
+        outcome = gather(given, live.programs, live.pids, heard, time.monotonic() - began_s)
+        outcome.also = variants.outcomes(outcome, given.reports, supervisor.configuration["nodes"])
+        return outcome
+
+    def _write_also(
+        self,
+        folder: Path,
+        configuration: Mapping[str, object],
+        programs: Sequence[Program],
+        command: Sequence[str],
+        outcomes: Sequence[results.Outcome],
+    ) -> None:
+        """The folders of further memory systems; none when the run failed."""
+        rows = [manifest_row(program) for program in programs]
+        for variant, outcome in zip(self.variants, outcomes, strict=bool(outcomes)):
+            place = variant.folder(folder)
+            place.mkdir(exist_ok=True)
+            repetition.keep_stdin(place, programs)
+            own = {**configuration, "settings": variant.simulation.settings}
+            recipe = repetition.recipe(variant.simulation, self.isas)
+            fed = {"by": folder.name, "settings": dict(variant.given)}
+            results.write(place, own, rows, command, outcome, recipe, also=fed)
 
     def __repr__(self) -> str:
         nodes = ", ".join(f"{node.name} ({node.isa} x {node.cores})" for node in self.system.nodes)

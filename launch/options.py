@@ -31,6 +31,14 @@ Preset = Annotated[
 Engine = Annotated[
     str | None, typer.Option("--engine", help="what executes guest code: unicorn or native")
 ]
+Also = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--also",
+        metavar="NAME=VALUE,...",
+        help="settings of one more memory system that this execution feeds; repeatable",
+    ),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="any setting; repeatable; see `config`"),
@@ -62,20 +70,35 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress, no summ
 Json = Annotated[bool, typer.Option("--json", help="results as JSON on stdout")]
 
 
-def parse_settings(given: Sequence[str] | None, engine: str | None = None) -> dict[str, object]:
-    """`name=value` texts as a dictionary.  engine: short for the setting of that name.  Raises
-    InputError for text without `=` or a name given twice."""
+def parse_settings(
+    given: Sequence[str] | None, engine: str | None = None, option: str = "--set"
+) -> dict[str, object]:
+    """`name=value` texts as a dictionary.  engine: short for the setting of that name.  option:
+    where they were given.  Raises InputError for text without `=` or a name given twice."""
     settings: dict[str, object] = {} if engine is None else {"engine": engine}
     for text in given or ():
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise InputError(
-                f"--set {text}: write name=value, for example --set cache.l2.size=2MiB"
+                f"{option} {text}: write name=value, for example {option} cache.l2.size=2MiB"
             )
         if name in settings:
-            raise InputError(f"--set {name}: given twice, as {settings[name]} and {value}")
+            raise InputError(f"{option} {name}: given twice, as {settings[name]} and {value}")
         settings[name.strip()] = value.strip()
     return settings
+
+
+def parse_also(given: Sequence[str] | None, repeat: Path | None = None) -> list[dict[str, object]]:
+    """The settings of each --also.  Raises InputError as parse_settings does, and when the run is
+    one that is repeated.
+    """
+    if given and repeat is not None:
+        raise InputError("--also: goes with a program, not with --repeat; name the program")
+    found = []
+    for text in given or ():
+        parts = [part for part in text.split(",") if part.strip()]
+        found.append(parse_settings(parts, option="--also"))
+    return found
 
 
 def with_short(

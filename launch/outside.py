@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from launch.agenda import Agenda
 
 OVER = "the run is over"
+ONE_PATH = (
+    "the run feeds several memory systems (--also), whose clocks differ: nothing can be done to it "
+    "at a virtual time; `stramash inspect` shows it, Ctrl-C ends it"
+)
 
 
 class Outside:
@@ -90,6 +94,10 @@ class Outside:
     def serve(self, agenda: "Agenda") -> None:
         """One request."""
         peer, message = self._requests.popleft()
+        fixed = self._live.supervisor.configuration.get("also")
+        if fixed and message["kind"] != "inspect":
+            self._refuse(peer, ONE_PATH)
+            return
         try:
             answer = getattr(self, f"_{message['kind']}")(agenda, message)
         except InputError as error:

@@ -18,6 +18,13 @@ def stdin_name(number: int) -> str:
     return f"stdin-{number}"
 
 
+def keep_stdin(folder: Path, programs: Sequence[Program]) -> None:
+    """Put what the programs can read into a run folder."""
+    for number, program in enumerate(programs):
+        if program.stdin:
+            results.put(folder / stdin_name(number), program.stdin)
+
+
 def recipe(simulation: Simulation, isas: Sequence[str]) -> dict[str, Any]:
     """What a manifest must say beyond what it resolves: the machine as it was asked for."""
     nodes = [{k: row[k] for k in ("name", "isa", "cores")} for row in simulation.system.rows()]

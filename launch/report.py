@@ -138,6 +138,28 @@ def _machine_lines(run: RunFolder) -> list[str]:
     return lines
 
 
+def fed_table(runs: Sequence[RunFolder]) -> RenderableType:
+    """What one execution gave under each of its memory systems, a line each.  runs: the run itself,
+    then those of --also.
+    """
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("memory system")
+    for head in ("virtual ms", "runtime, cycles", "digest"):
+        table.add_column(head, justify="right")
+    table.add_column("run folder")
+    for run in runs:
+        given = run.manifest["also"]
+        settings = given["settings"] if isinstance(given, Mapping) else {}
+        table.add_row(
+            ", ".join(f"{name}={value}" for name, value in settings.items()) or "as asked",
+            f"{int(run.statistics['machine.virtual_time_ns']) / NS_PER_MS:,.3f}",
+            f"{int(run.statistics['machine.runtime_cycles']):,}",
+            str(run.statistics["machine.digest"]),
+            str(run.path),
+        )
+    return table
+
+
 def differences(
     left: RunFolder, right: RunFolder
 ) -> list[tuple[str, Number | None, Number | None]]:

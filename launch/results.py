@@ -9,6 +9,7 @@ read.
  console-NODE.log   what the guests of a node wrote
  console.log        what all guests wrote, in the order of virtual time
  faults.txt         the report of every program that a signal ended, when there was one
+ also-N             a run folder for each memory system of --also
 ```
 Every file appears complete or not at all.  `manifest.json` is written last: a folder without one
 did not finish.
@@ -57,7 +58,7 @@ class Outcome:
     statistics: by dotted name, simulated ones only.  registers: architectural words by node.
     memory_digest: of every allocated frame. laws: violated ones, one line each.  failure: the one
     line that says why the machine did not finish, else "".  undone: planned events that did not
-    happen, one line each.
+    happen, one line each.  also: what further memory systems made of it.
     """
 
     programs: list[dict] = field(default_factory=list)
@@ -73,6 +74,7 @@ class Outcome:
     reason: str = "exited"
     regions: dict[str, list[dict]] = field(default_factory=dict)
     undone: list[str] = field(default_factory=list)
+    also: list["Outcome"] = field(default_factory=list)
 
 
 def digest(outcome: Outcome, statistics: Mapping[str, Number]) -> str:
@@ -128,12 +130,14 @@ def write(
     outcome: Outcome,
     recipe: Mapping | None = None,
     asked: str = "",
+    also: object = None,
 ) -> dict[str, Number]:
     """Write the run folder and return the complete statistics.
 
     configuration: as the processes received it.  programs: name, path, node, argv and the ELF's
     digest each.  recipe: what launch.repetition needs to do the same again.  asked: configuration
     digest of what was asked for, when events that were planned have changed the machine.
+    also: what the manifest says about further memory systems, None for nothing.
     """
     nodes = [node["name"] for node in configuration["nodes"]]
     statistics = complete(outcome, nodes)
@@ -150,6 +154,8 @@ def write(
     manifest["recipe"] = dict(recipe or {})
     if asked:
         manifest["configuration_digest"] = asked
+    if also is not None:
+        manifest["also"] = also
     put(folder / MANIFEST, json.dumps(manifest, indent=1).encode() + b"\n")
     return statistics
 

@@ -74,6 +74,7 @@ class Supervisor(Standstill, Inspection):
         self.outcome = Outcome()
         self.segments: dict[str, Segment] = {}
         self._collected: dict[str, dict] = {}
+        self._counted: dict[str, int] = {}  # when it failed
         self._loaded: list[dict] = []
         self._failure: StramashError | None = None
         self._programs = 0
@@ -566,10 +567,11 @@ class Supervisor(Standstill, Inspection):
 
     def _failed(self, error: StramashError, *, with_dump: bool = False) -> StramashError:
         """Complete an error with the report and the counters so far, and take the machine down."""
+        if isinstance(error, MachineError) and with_dump:
+            error.report = "\n\n".join(part for part in (error.report, self.dump()) if part)
+        self._counted = self.statistics_so_far()
         if isinstance(error, MachineError):
-            if with_dump:
-                error.report = "\n\n".join(part for part in (error.report, self.dump()) if part)
-            error.statistics = self.statistics_so_far()
+            error.statistics = self._counted
         self.close()
         return error
 
@@ -577,6 +579,8 @@ class Supervisor(Standstill, Inspection):
         """Counters from the last words of each process, the memory system's from its
         segments.
         """
+        if self._closed:
+            return self._counted
         self._take_telemetry()
         found: dict[str, int] = {}
         for child in self.children.values():

@@ -18,6 +18,7 @@ from cosim.process import Shell
 from cosim.shared import Segment
 from memsys import departure, growth, laws, port, repricing, specification, state, statistics
 from memsys.pages import DIGEST_BYTES, add_pages
+from memsys.variants import Variants
 
 CORES_MAX = 64
 LOOKS = 100  # at the rings before the sockets get a turn: 10 to 15 ms when nothing comes
@@ -33,11 +34,19 @@ SLEEP_LONG_MS = 5
 class MemorySystem:
     """Segments and kernels of one machine.
 
-    segments: physical, stream and hierarchy, by name.  specification, state: see their modules.
+    segments: physical, stream, hierarchy and perhaps also, by name.  specification, state: see
+    their modules.
     """
 
-    def __init__(self, settings: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]]) -> None:
-        """settings, nodes: of the run configuration.  Raises InputError for what does not fit."""
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        nodes: Sequence[Mapping[str, Any]],
+        also: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """settings, nodes: of the run configuration.  also: settings of further memory systems
+        that are fed the same references.  Raises InputError for what does not fit.
+        """
         self.specification = specification.build(settings, nodes)
         self.segments = {
             "physical": Segment.create("physical", self.specification.map.size_bytes),
@@ -47,7 +56,11 @@ class MemorySystem:
         self.state = state.build(self.specification, self.segments["hierarchy"].array)
         self.streams = self._streams()
         self._left: set[int] = set()
-        arrays = (self.segments[name].array for name in ("hierarchy", "stream"))
+        self.variants = Variants(also, nodes, self.segments["stream"].array) if also else None
+        if self.variants is not None:
+            self.segments["also"] = self.variants.segment
+        names = [name for name in ("hierarchy", "stream", "also") if name in self.segments]
+        arrays = (self.segments[name].array for name in names)
         self.port_address, argument, self._keep_alive = port.attach(*arrays)
         self._argument = np.uint64(argument)
         self._usleep = np.uint64(ctypes.cast(ctypes.CDLL(None).usleep, ctypes.c_void_p).value or 0)
@@ -115,9 +128,16 @@ class MemorySystem:
 
     def digest(self) -> str:
         """Hex digest of every page of physical memory that is not zero, and of all counters."""
+        return self._digest_of(self._content())
+
+    def _content(self) -> blake2b:
         digest = blake2b(digest_size=DIGEST_BYTES)
         physical = self.segments["physical"]
         add_pages(digest, physical.array, physical.path)
+        return digest
+
+    def _digest_of(self, content: blake2b) -> str:
+        digest = content.copy()
         digest.update(np.ascontiguousarray(self.state.counters).tobytes())
         return digest.hexdigest()
 
@@ -125,10 +145,14 @@ class MemorySystem:
         """The fields of a `collected` message."""
         while self.consume():
             pass
-        return {
-            "statistics": self.statistics(),
-            "reports": {"digest": self.digest(), "violations": self.violations()},
+        content, counted = self._content(), self.statistics()
+        reports: dict[str, Any] = {
+            "digest": self._digest_of(content),
+            "violations": self.violations(),
         }
+        if self.variants is not None:
+            reports |= {"names": list(counted), "also": self.variants.reports(content)}
+        return {"statistics": counted, "reports": reports}
 
     def close(self) -> None:
         """Give the segments back."""
@@ -149,7 +173,8 @@ def main(shell: Shell) -> None:
     """Entry of the role `memsys`."""
     shell.doing = "compiling the kernels"
     configuration = shell.configuration
-    system = MemorySystem(configuration["settings"], configuration["nodes"])
+    also = [variant["settings"] for variant in configuration.get("also", ())]
+    system = MemorySystem(configuration["settings"], configuration["nodes"], also)
     system.consume()
     shell.statistics = system.statistics
     shell.answer("collect", lambda message: system.collected())

@@ -22,6 +22,8 @@ from memsys.statistics import Counter
 
 WORDS = (Word.INSTRUCTIONS_USER, Word.INSTRUCTIONS_KERNEL, Word.IDLE_CYCLES, Word.FETCHES_USER)
 
+IDLE = WORDS.index(Word.IDLE_CYCLES)
+
 
 class Snapshot(NamedTuple):
     """counters: (cores, COUNTERS) i64.  words: (cores, len(WORDS)) i64.  charged: (cores,
@@ -78,6 +80,10 @@ class Snapshots:
         now = self.take()
         cycles = {f"{c.name}.cycles": self._busy(now, c.index) for c in self.specification.cores}
         return self._named(now) | cycles
+
+    def clock_cycles(self, snapshot: Snapshot, core: int) -> int:
+        """The local clock of a core at that moment: busy and idle cycles."""
+        return self._busy(snapshot, core) + int(snapshot.words[core, IDLE])
 
     def _named(self, counts: Snapshot) -> dict[str, int]:
         fetches = counts.words[:, 3].tolist()

@@ -74,6 +74,9 @@ class CoreWord(IntEnum):
     PRICE_SNOOP_INVALIDATE = 26
     PRICE_BACK_INVALIDATE = 27
     NEAR = 28  # 1: memsys.near can serve it
+    # Of further memory systems alone (memsys.variants): cycles charged to the core, records served.
+    CHARGED = 29
+    FED = 30
     HITS = 32  # four rows of HitWord, by kind of record
     COUNTERS = 64
 

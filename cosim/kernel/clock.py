@@ -3,6 +3,9 @@
 The monotonic clock is the core's exact local time; the real-time clock adds a fixed epoch, so that
 dates are the same in every run.  CPU clocks count a thread's cycles on its core.  Timers belong to
 a core: they fire at the first instruction boundary of that core at or after their time.
+
+With time.guest_clock=instructions, what clocks show leaves out the cycles of memory, so that it
+does not depend on the caches; timers and waits still last as long in virtual time.
 """
 
 import heapq
@@ -11,6 +14,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from cosim.kernel.errno import Errno, KernelError
+from cosim.kernel.time_dependence import TimeDependence
 from cosim.units import PS_PER_NS, ps_of_cycles
 
 NS_PER_SECOND = 10**9
@@ -104,13 +108,24 @@ class IntervalTimer:
 class Clock:
     """Reads the clocks in the name of a thread on the core that runs it."""
 
-    def __init__(self, memory, frequency_hz: int) -> None:
+    def __init__(self, memory, frequency_hz: int, time_dependence: TimeDependence) -> None:
         self._memory = memory
         self.frequency_hz = frequency_hz
+        self._time_dependence = time_dependence
 
     def now_ps(self) -> int:
-        """Exact local time of the current core."""
+        """Exact local time of the current core, from which timers and waits are counted."""
+        self._time_dependence.arises("a program or kernel waits for a time, or looks at it")
         return self._memory.core.now_ps()
+
+    def shown_cycles(self) -> int:
+        """The current core's clock as a guest reads it, in cycles."""
+        self._time_dependence.shown()
+        return self._memory.core.shown_cycles()
+
+    def shown_ps(self) -> int:
+        """The same as a time."""
+        return ps_of_cycles(self.shown_cycles(), self.frequency_hz)
 
     def now_ns(self, clock: ClockId, thread) -> int:
         """What `clock` shows to `thread`, in ns."""
@@ -119,14 +134,16 @@ class Clock:
             if clock is ClockId.PROCESS_CPUTIME:
                 cycles = self.process_cycles(thread.process)
             return ps_of_cycles(cycles, self.frequency_hz) // PS_PER_NS
-        now_ns = self.now_ps() // PS_PER_NS
+        now_ns = self.shown_ps() // PS_PER_NS
         return now_ns + EPOCH_S * NS_PER_SECOND if clock in REAL else now_ns
 
     def thread_cycles(self, thread) -> int:
-        """Busy cycles `thread` has used, up to now."""
+        """Busy cycles `thread` has used, up to now, as clocks show them."""
+        self._time_dependence.shown()
         lane = thread.lane
-        running = lane.core.settle() - lane.busy_at_switch if lane.current is thread else 0
-        return thread.cpu_cycles + running
+        if lane.current is not thread:
+            return thread.cpu_cycles
+        return thread.cpu_cycles + lane.core.shown_busy_cycles() - lane.busy_at_switch
 
     def process_cycles(self, process) -> int:
         """Busy cycles of all threads of a process, dead ones included."""
@@ -141,4 +158,6 @@ class Clock:
             return self.now_ps() + time_ns * PS_PER_NS
         if clock in REAL:
             time_ns -= EPOCH_S * NS_PER_SECOND
+        if self._time_dependence.counts_instructions:  # the clock is behind virtual time
+            return self.now_ps() + max(0, time_ns * PS_PER_NS - self.shown_ps())
         return max(0, time_ns) * PS_PER_NS

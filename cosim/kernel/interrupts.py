@@ -54,6 +54,7 @@ def deliver(kernel, lane, row: dict) -> None:
 
 def send(kernel, target_core: int, function: int, payload: int, acknowledge: bool) -> None:
     """Compose the native command and hand it to the turn's result; the broker does the rest."""
+    kernel.time_dependence.arises("a core sends an interrupt to another")
     kernel.memory.charge("ipi_send")
     kernel.sends.append({
         "target_core": target_core,

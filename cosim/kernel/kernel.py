@@ -7,7 +7,7 @@ Services.
 """
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,7 @@ from cosim.kernel.scheduler import Lane, Scheduler
 from cosim.kernel.shared_window import SharedWindow
 from cosim.kernel.signals import SignalInfo, Signals
 from cosim.kernel.task import Process, TaskTable, Thread
+from cosim.kernel.time_dependence import TimeDependence
 from cosim.kernel.waiting import Cause, PageWait
 from cosim.kernel.watch import Watch
 from cosim.units import PS_PER_NS, cycles_of_ps
@@ -176,6 +177,7 @@ class Kernel:
     order.  segments: `physical` has the memory as `.array`.  outbox: device(message) and
     console(bytes) take what leaves the node. exited: programs that ended, {program, pid, status,
     signal, report}, for the node to take away.  counters: of the whole machine, for timed regions.
+    counters_also: the same of each further memory system.
     """
 
     # Parts of designs over several nodes; their Services make them (cosim.kernel.fused.services).
@@ -200,6 +202,7 @@ class Kernel:
         outbox: object,
         services: Services | None = None,
         counters: Counters | None = None,
+        counters_also: Sequence[Counters] = (),
     ) -> None:
         settings, run = configuration["settings"], configuration.get("run", {})
         self.services = services or Services()
@@ -218,7 +221,7 @@ class Kernel:
         self.program_files: dict[str, dict[str, str]] = run.get("program_files", {})
         self.levels = int(settings["kernel.levels"])
         self._make_memory(settings, run, segments)
-        self.clock = Clock(self.memory, self.frequency_hz)
+        self._make_clock(settings, fixed_path=bool(configuration.get("also")))
         self.allocator: Any = None  # of designs whose kernels exchange memory
         self.services.prepare(self, settings)
         self.tasks = TaskTable(self.memory, self.frames, self.node_index)
@@ -242,7 +245,7 @@ class Kernel:
         folders = (str(run.get(name) or "") for name in ("root", "scratch"))
         self.file_system = FileSystem(self, *folders)
         self.processes = self.services.processes(self)
-        self.regions = Regions(counters)
+        self.regions = Regions(counters, counters_also)
         self._path_inodes: dict[str, int] = {}
         self._begin_to_count()
         self.services.complete(self, settings)
@@ -270,6 +273,14 @@ class Kernel:
         self._directories = self.services.directories(self.frames, ranges)
         row = layout.shared_window
         self.window = SharedWindow(self.memory, row.start, row.end, self.node_index)
+
+    def _make_clock(self, settings: Mapping, *, fixed_path: bool) -> None:
+        self.time_dependence = TimeDependence(
+            self.memory,
+            forbidden=fixed_path,
+            counts_instructions=settings["time.guest_clock"] == "instructions",
+        )
+        self.clock = Clock(self.memory, self.frequency_hz, self.time_dependence)
 
     # --- from outside ---
 
@@ -368,6 +379,8 @@ class Kernel:
                 traps.finish_wait(self, thread)
             if not self._is_ready(lane, thread):
                 continue
+            if lane.queue:
+                self.time_dependence.arises("two threads can run on one core, in slices of time")
             stop_at = min(limit, event, lane.slice_end_cycles if lane.queue else UNLIMITED)
             if stop_at < UNLIMITED:
                 now = core.now_cycles()
@@ -409,6 +422,7 @@ class Kernel:
     def _handle_due(self, lane: Lane) -> None:
         """Handle interrupts, then timers, whose time has come on this core."""
         while (event_ps := self._next_event_ps(lane)) is not None:
+            self.time_dependence.arises("a timer runs, or an interrupt is on its way")
             now_ps = lane.core.now_ps()
             if event_ps > now_ps:
                 return

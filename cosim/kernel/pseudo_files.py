@@ -355,7 +355,7 @@ FIXED = {entry.path: entry for entry in (
     _text("/proc/cpuinfo", _processor_text),
     _text("/proc/meminfo", _memory_text),
     _text("/proc/version", lambda kernel, process: f"Linux version {kernel.release} (stramash)\n"),
-    _text("/proc/uptime",  lambda kernel, process: f"{kernel.clock.now_ps() / 1e12:.2f} 0.00\n"),
+    _text("/proc/uptime",  lambda kernel, process: f"{kernel.clock.shown_ps() / 1e12:.2f} 0.00\n"),
     _text("/proc/self/maps", _maps_text),
     _text("/proc/self/status", _status_text),
     _text("/proc/self/comm", lambda kernel, process: f"{process.name}\n"),

@@ -57,4 +57,5 @@ def dump(kernel) -> dict:
         ],
         "unknown_system_calls": dict(sorted(kernel.unknown_calls.items())),
         "regions": kernel.regions.rows(),
+        **({"regions_also": rows} if (rows := kernel.regions.rows_also()) else {}),
     }  # fmt: skip

@@ -264,7 +264,7 @@ class Scheduler:
 
     def _leave_core(self, thread: Thread) -> None:
         lane = thread.lane
-        busy = lane.core.settle()
+        busy = lane.core.shown_busy_cycles()
         thread.cpu_cycles += busy - lane.busy_at_switch
         lane.busy_at_switch = busy
         lane.current = None
@@ -319,7 +319,7 @@ class Scheduler:
                 share = HURRY_SHARE if lane.hurried else 1
                 lane.slice_end_cycles = lane.core.now_cycles() + self.slice_cycles // share
             lane.hurried = max(lane.hurried - 1, 0)
-            lane.busy_at_switch = lane.core.settle()
+            lane.busy_at_switch = lane.core.shown_busy_cycles()
         return lane.current
 
     def _switch(self, lane: Lane, thread: Thread) -> None:

@@ -136,10 +136,10 @@ def exception(kernel, thread: Thread, stop: Stop) -> None:
     kernel.signals.force(thread, SignalInfo(number, code, address=stop.address))
 
 
-def clock_read(_kernel, thread: Thread, stop: Stop) -> None:
-    """rdtsc, CNTVCT: the core's exact clock, at the node's frequency on every ISA."""
-    core = thread.lane.core
-    core.engine.complete_clock_read(stop.clock_form, core.now_cycles())
+def clock_read(kernel, thread: Thread, stop: Stop) -> None:
+    """rdtsc, CNTVCT: the core's clock, at the node's frequency on every ISA."""
+    cycles = kernel.clock.shown_cycles()
+    thread.lane.core.engine.complete_clock_read(stop.clock_form, cycles)
 
 
 def limit(_kernel, _thread: Thread, _stop: Stop) -> None:

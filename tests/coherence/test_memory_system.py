@@ -124,3 +124,32 @@ def test_streams_do_not_share_words(system):
 def test_geometry_that_cannot_be_is_one_line(overrides, message):
     with pytest.raises(InputError, match=message):
         machine(1, 1, **overrides)
+
+
+def test_variants_are_fed_what_the_machine_is():
+    other = settings.resolve({"cache.l2.size": "64KiB", "memory.model": "separated"}, NODES)
+    nodes = [{**node, "frequency_hz": 10**9} for node in NODES]
+    alone = MemorySystem(other, nodes)
+    fed = MemorySystem(settings.resolve({}, NODES), nodes, [other, other])
+    for system in (alone, fed):
+        for _ in range(20):
+            system.streams[1].header[Word.HEAD] = write(system, 1, 3000)
+            assert system.consume() == 3000
+        arrays = [system.segments[name].array for name in system.paths if name != "physical"]
+        arrays.sort(key=lambda array: array is not system.segments["hierarchy"].array)
+        address, argument, keep = port.attach(*arrays)
+        PORT(address)(argument, 1, write(system, 1, 700), 0)
+        assert keep
+    reports = fed.collected()["reports"]
+    expected = alone.collected()
+    assert len(reports["also"]) == 2
+    for report in reports["also"]:
+        assert report["violations"] == []
+        assert report["digest"] == expected["reports"]["digest"] != reports["digest"]
+        for name, value in expected["statistics"].items():
+            assert report["statistics"][name] == value
+    fed.streams[0].header[Word.HEAD] = write(fed, 0, 10)
+    with pytest.raises(InputError, match=r"x86.core0 and arm.core0 did something"):
+        fed.collected()
+    alone.close()
+    fed.close()

@@ -38,7 +38,7 @@ def sysinfo(kernel, thread, buffer: int) -> int:
     """sysinfo(2)."""
     frames = kernel.frames
     data = SYSINFO.pack(
-        kernel.clock.now_ps() // PS_PER_SECOND, 0, 0, 0, frames.total * PAGE_BYTES,
+        kernel.clock.shown_ps() // PS_PER_SECOND, 0, 0, 0, frames.total * PAGE_BYTES,
         (frames.total - frames.used) * PAGE_BYTES, 0, 0, 0, 0, len(kernel.tasks.by_tid), 0, 0, 0, 1,
     )  # fmt: skip
     thread.process.space.write(buffer, data)

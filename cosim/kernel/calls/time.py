@@ -180,7 +180,7 @@ def times(kernel, thread, buffer: int) -> int:
     ticks = ps_of_cycles(cycles, kernel.frequency_hz) // PS_PER_NS // NS_PER_TICK
     if buffer:
         thread.process.space.write(buffer, struct.pack("<qqqq", ticks, 0, 0, 0))
-    return kernel.clock.now_ps() // PS_PER_NS // NS_PER_TICK
+    return kernel.clock.shown_ps() // PS_PER_NS // NS_PER_TICK
 
 
 def getrusage(kernel, thread, who: int, buffer: int) -> int:
