@@ -87,9 +87,12 @@ def store_conditional(size: int):
         failed = e.b.block
         e.b.branch(end)
         e.b.position_at_end(reserved)
+        wanted = e.get("monitor_value")
+        if size == WORD:  # a word behind lr.d: Unicorn may store and say that it failed
+            e.leave_if(wanted.trunc(32).sext(64).ne(wanted))
         place = atomic_place(e, size)
         old = e.load_at(place, size, kind=Kind.ATOMIC_LOAD)
-        unchanged = old.sext(64).eq(e.get("monitor_value"))
+        unchanged = old.sext(64).eq(wanted)
         e.store_at(place, size, unchanged.select(new, old))
         result = (~unchanged).zext(64)
         last_ring, done = e.ring, e.b.block

@@ -12,7 +12,6 @@ from isa_riscv.instructions.layout import fp, set_fp, set_x, x
 
 OP_FP = "ddddd 1010011"
 ROUNDINGS = (floats.NEAREST, floats.ZERO, floats.DOWN, floats.UP, floats.AWAY, floats.DYNAMIC)
-LOW = 0xFFFF_FFFF
 SIGN = 0x8000_0000
 
 # name, funct5, operation of LLVM
@@ -136,7 +135,7 @@ def from_integer(shape, bits: int, *, unsigned: bool):
     """fcvt.s.w, ..."""
 
     def semantics(e, f):
-        value = floats.from_integer(e, x(e, "n", bits), shape, unsigned=unsigned)
+        value = floats.from_integer(e, x(e, "n", bits), shape, f.R, unsigned=unsigned)
         set_fp(e, "d", floats.pattern(e, value))
 
     return semantics
@@ -159,9 +158,9 @@ def move_to_integer(bits: int):
     return lambda e, f: set_x(e, "d", fp(e, "n", ir.IntType(bits)))
 
 
-def move_from_integer(bits: int):
-    """fmv.w.x, fmv.d.x."""
-    return lambda e, f: set_fp(e, "d", x(e, "n", bits))
+def move_from_integer(e, f):
+    """fmv.w.x, fmv.d.x: all 64 bits in both."""
+    set_fp(e, "d", x(e, "n"))
 
 
 # Conditions of rows.
@@ -228,14 +227,14 @@ def conversion_rows(suffix: str, double: int, chapter: int):
         head = f"11000 0{double} {number:05b} nnnnn RRR"
         semantics = to_integer(shape, bits, unsigned=unsigned)
         yield Form(f"fcvt_{name}_{suffix}", f"{head} {OP_FP}", section, semantics, where=rounds)
-        head = f"11010 0{double} {number:05b} nnnnn rrr"
+        head = f"11010 0{double} {number:05b} nnnnn RRR"
         semantics = from_integer(shape, bits, unsigned=unsigned)
-        yield Form(f"fcvt_{suffix}_{name}", f"{head} {OP_FP}", section, semantics, where=nearest)
+        yield Form(f"fcvt_{suffix}_{name}", f"{head} {OP_FP}", section, semantics, where=rounds)
     bits, name = (64, "d") if double else (32, "w")
     head = f"11100 0{double} 00000 nnnnn 000"
     yield Form(f"fmv_x_{name}", f"{head} {OP_FP}", section, move_to_integer(bits))
     head = f"11110 0{double} 00000 nnnnn 000"
-    yield Form(f"fmv_{name}_x", f"{head} {OP_FP}", section, move_from_integer(bits))
+    yield Form(f"fmv_{name}_x", f"{head} {OP_FP}", section, move_from_integer)
 
 
 PRECISIONS = (("s", SINGLE, 11), ("d", DOUBLE, 12))

@@ -136,8 +136,16 @@ def correction(e, value, whole, rounding: int):
     return (less(e, half, size) | moves).select(below.select(less_one, one), none)
 
 
-def from_integer(e, value, shape: ir.Type, *, unsigned: bool):
-    """Rounded once."""
+def from_integer(e, value, shape: ir.Type, rounding: int, *, unsigned: bool):
+    """Rounded once.  In another mode than to nearest only what needs no rounding: compilers make
+    floor and its like of two conversions.
+    """
+    exact = 1 << (53 if shape == F64 else 24)  # up to here all integers are numbers
+    if rounding not in (NEAREST, DYNAMIC) and exact < 1 << value.bits:
+        if unsigned:
+            e.leave_if(e.constant(exact, value.bits).ult(value))
+        else:
+            e.leave_if(e.constant(2 * exact, value.bits).ult(value + exact))
     return e.value((e.b.uitofp if unsigned else e.b.sitofp)(value.raw, shape))
 
 
