@@ -3,12 +3,15 @@
 What the manual reserves, and a shift by nothing, which Unicorn refuses, has no row.
 """
 
+from collections.abc import Callable, Mapping
+
 from isa_riscv.instructions import branches, integer, memory
 from isa_riscv.instructions.decoder import compressed
 
 BASE = {row.name: row for row in (*integer.ROWS, *memory.ROWS, *branches.ROWS)}
 RA, SP = 1, 2
 ANY = None
+Condition = Callable[[Mapping[str, int]], bool] | None
 
 
 def not_zero(letter: str):
@@ -20,7 +23,7 @@ LOADS, JUMPS, INTEGER = "16.3", "16.4", "16.5"
 DOUBLES, SINGLES = "uimm[5:3|7:6]", "uimm[5:3|2|6]"  # offsets in units of 8 and 4 bytes
 
 # name, pattern, section, expands to, immediate, condition, implied fields
-FORMS = (
+FORMS: tuple[tuple[str, str, str, str, str, Condition, dict[str, int | str]], ...] = (
     ("c_addi4spn", "000 iiiiiiii ddd 00",     INTEGER, "addi",  "nzuimm[5:4|9:6|2|3]", ANY, {"n": SP}),
     ("c_fld",      "001 iii nnn ii ddd 00",   LOADS,   "fld",   DOUBLES, ANY, {}),
     ("c_lw",       "010 iii nnn ii ddd 00",   LOADS,   "lw",    SINGLES, ANY, {}),

@@ -24,19 +24,20 @@ SEQUENCES = {
         "set": "mov x3, #-1; msr fpsr, x3; fadd d5, d0, d0; mrs x1, fpsr",
         "saturated": "msr fpsr, xzr; sqadd v5.8b, v4.8b, v4.8b; mrs x1, fpsr; fdiv d6, d0, d1",
         "control": "mrs x1, fpcr; msr fpcr, xzr; fdiv d6, d0, d2; mrs x2, fpcr",
-        "rounding": "mov x3, #0xc00000; msr fpcr, x3; fdiv d6, d0, d2; msr fpcr, xzr; fdiv d7, d0, d2",
+        "rounding": "mov x3, #0xc00000; msr fpcr, x3; fdiv d6, d0, d2; msr fpcr, xzr; "
+        "fdiv d7, d0, d2",
         "flags": "mov x3, #0x90000000; msr nzcv, x3; cset w4, mi; adcs x6, x0, x0; mrs x7, nzcv",
         "monitor": "ldxr x1, [x0]; clrex; stxr w2, x1, [x0]; ldxr x3, [x0]; stxr w4, x3, [x0]",
     },
     "riscv64": {
-        "raised": "fdiv.d f5, f0, f1; frflags a1; fdiv.d f6, f0, f2; frflags a2; fmul.d f7, f3, f3; frcsr a3",
+        "raised": "fdiv.d f5, f0, f1; frflags a1; fdiv.d f6, f0, f2; frflags a2; fmul.d f7, f3, f3",
         "cleared": "fdiv.d f5, f0, f1; fsflags zero; frflags a1; fdiv.d f6, f0, f2; fsflagsi a2, 1",
         "set": "li a3, 31; fscsr a4, a3; fadd.d f5, f0, f0; frcsr a1; csrci fflags, 3; frflags a2",
         "control": "frrm a1; fsrm zero; fdiv.d f6, f0, f2; csrsi fflags, 2; frflags a2",
         "rounding": "fsrmi 1; fdiv.d f6, f0, f2; fsrmi 0; fdiv.d f7, f0, f2; frcsr a2",
-        "static": "fdiv.d f6, f0, f2, rtz; fdiv.d f7, f0, f2; fcvt.w.d a1, f6, rup; fcvt.l.d a2, f6, rmm",
+        "static": "fdiv.d f6, f0, f2, rtz; fcvt.w.d a1, f6, rup; fcvt.l.d a2, f6, rmm",
         "floor": "fcvt.l.d a1, f6, rdn; fcvt.d.l f7, a1, rdn; frflags a2",
-        "monitor": "lr.d a1, (a0); sc.w a2, a1, (a0); sc.d a3, a1, (a0); lr.w a4, (a0); sc.w a5, a4, (a0)",
+        "monitor": "lr.d a1, (a0); sc.w a2, a1, (a0); sc.d a3, a1, (a0)",
     },
 }
 
@@ -92,7 +93,7 @@ def riscv():
     return Pair("riscv64")
 
 
-# RISC-V finds it after rounding (11.2), as the host does: these round to the smallest normal number.
+# RISC-V finds it after rounding (11.2), as the host does: the smallest normal number comes out.
 AFTER = {
     "fmul.d f0, f1, f2": (BELOW_ONE, SMALLEST),
     "fdiv.d f0, f1, f2": (BELOW_TWICE, 2 << 61),
