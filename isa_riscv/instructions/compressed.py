@@ -1,6 +1,6 @@
-"""Compressed instructions of RISC-V: what each expands to (20191213, chapter 16, tables 16.5 to 16.7).
+"""Compressed instructions of RISC-V: what each expands to.
 
-What the manual reserves, and a shift by nothing, which Unicorn refuses, has no row.
+Source: 20191213, chapter 16, tables 16.5 to 16.7.  What the manual reserves, and a shift by nothing, which Unicorn refuses, has no row.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,9 +1,9 @@
 """Words of 32 and of 16 bits to forms.
 
-A pattern has a character per bit, blanks aside: 0 and 1 are fixed; a capital letter is a constant field,
-a small one a hole.  In patterns of 16 bits a register of three bits is one of x8 to x15.  `immediate`
-says which bits the letters i are, as the manual writes it: imm[...] has a sign, uimm[...] has none, and
-with nz in front zero is another instruction or none.
+A pattern has a character per bit, blanks aside: 0 and 1 are fixed; a capital letter is a constant
+field, a small one a hole.  In patterns of 16 bits a register of three bits is one of x8 to x15.
+`immediate` says which bits the letters i are, as the manual writes it: imm[...] has a sign, uimm[...]
+has none, and with nz in front zero is another instruction or none.
 
 A compressed instruction *is* the one it expands to (20191213, 16.8), with its own length: only the
 decoder knows about it.
@@ -26,8 +26,8 @@ IMMEDIATE = "i"
 class Form(Row):
     """A row of RISC-V.
 
-    immediate: see above.  expands: what a compressed form is.  implied: further fields: a number, or
-    the letter of a field that is the same.
+    immediate: see above.  expands: what a compressed form is.  implied: further fields: a number,
+    or the letter of a field that is the same.
     """
 
     immediate: str = ""

@@ -1,4 +1,4 @@
-"""Floating point of RISC-V, single and double precision (20191213, chapters 11 and 12).  See `floats`.
+"""Floating point of RISC-V, single and double precision: 20191213, chapters 11 and 12; see `floats`.
 
 Letters: r a rounding mode that must be to nearest, R one that need not be.
 """

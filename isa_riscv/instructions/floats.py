@@ -1,8 +1,8 @@
 """Floating-point operations on values: what RISC-V asks and the host has.
 
-The host computes; its sticky flags become fflags (package).  A result that is a NaN is the canonical one
-(20191213, 11.3).  Both find an underflow after rounding (11.2).  Nothing here raises a flag that the
-instruction does not.
+The host computes; its sticky flags become fflags (package).  A result that is a NaN is the canonical
+one (20191213, 11.3).  Both find an underflow after rounding (11.2).  Nothing here raises a flag that
+the instruction does not.
 """
 
 from llvmlite import ir
@@ -75,8 +75,9 @@ def square_root(e, value):
 
 
 def fused(e, n, m, a):
-    """n * m + a with one rounding.  Not for infinity times zero: the reference engine raises no flag
-    when a is a NaN, so NaNs are left.
+    """n * m + a with one rounding.
+
+    Not for NaNs: the reference engine raises no flag when a is one beside infinity times zero.
     """
     shape = n.raw.type
     result = e.call(f"llvm.fma.{suffix(shape)}", shape, n, m, a)

@@ -31,7 +31,7 @@ def high(e, a, b, *, a_signed: bool, b_signed: bool):
 
 
 def divide(e, a, b, *, signed: bool, rest: bool):
-    """By zero: all ones, and a as rest; the most negative by -1: itself, no rest (7.2, table 7.1)."""
+    """By zero: all ones, rest a; the most negative by -1: itself, no rest (7.2, table 7.1)."""
     zero = b.eq(0)
     special = zero
     if signed:

@@ -1,7 +1,7 @@
 """Where the registers of RISC-V are in the native engine's state, and what can be patched.
 
-Fields of all forms: d the destination, n, m and a the sources (rs1, rs2, rs3), i the immediate, already
-put together, with its sign.
+Fields of all forms: d the destination, n, m and a the sources (rs1, rs2, rs3), i the immediate,
+already put together, with its sign.
 """
 
 from collections.abc import Callable
@@ -9,8 +9,8 @@ from collections.abc import Callable
 from cosim.engine.native.table import Instruction, Layout
 from isa_riscv.registers import NAMES, REGISTERS
 
-# `monitor` is 1 after a reservation was made or used by a block, and then the next two are valid; 0:
-# Unicorn has the reservation.  Register 0 reads as `zero` and is written to `sink`.
+# `monitor` is 1 after a block made or used a reservation, and then the next two are valid; 0: Unicorn
+# has the reservation.  Register 0 reads as `zero` and is written to `sink`.
 OWN = (
     "zero",
     "sink",
@@ -62,7 +62,7 @@ def fp(e, field: str, shape):
 def set_fp(e, field: str, value) -> None:
     """Floating-point register: an integer.
 
-    The reference engine puts zeros above the result of single precision, where the manual (11.2, NaN
-    boxing) has ones, and does not look at what is above an operand.
+    The reference engine puts zeros above a result of single precision, where the manual has ones
+    (12.2, NaN boxing), and does not look at what is above an operand.
     """
     e.write("float", field, value.zext(64))

@@ -1,4 +1,4 @@
-"""Loads and stores of RISC-V, of integer and floating-point registers (20191213, 2.6, 5.3, 11.5, 12.3)."""
+"""Loads and stores of RISC-V: 20191213, 2.6 and 5.3, of floating point 11.5 and 12.3."""
 
 from llvmlite import ir
 

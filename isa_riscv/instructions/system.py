@@ -45,7 +45,7 @@ def operate(operation: int, old, operand):
 
 
 def access(e, f, operand, *, writes: bool) -> None:
-    """Read a register, change it.  Blocks run with rounding to nearest (frm 0) only, see `usable`."""
+    """Read a register, change it.  Blocks run with frm 0, rounding to nearest, only: `usable`."""
     flags = accrued(e)
     old = e.constant(0, 32) if f.C == FRM else flags
     if writes:
