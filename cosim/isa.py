@@ -87,9 +87,14 @@ class Isa:
 
     @property
     def instructions(self) -> ModuleType | None:
-        """Rows of the native engine (cosim.engine.native.table); None: Unicorn only."""
-        name = f"{self.package}.instructions"
-        return importlib.import_module(name) if importlib.util.find_spec(name) else None
+        """Rows of the native engine (cosim.engine.native.table); None: Unicorn only.
+
+        Like all modules they may be the base's: a variant that changes registers brings its own.
+        """
+        for package in filter(None, (self.package, self.base)):
+            if importlib.util.find_spec(f"{package}.instructions"):
+                return importlib.import_module(f"{package}.instructions")
+        return None
 
     @property
     def linker(self) -> ModuleType:

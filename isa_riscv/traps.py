@@ -11,6 +11,7 @@ from cosim.trap_tables import (
     Clock,
     ClockRead,
     DeniedInstruction,
+    MonitorProbe,
     UserEntry,
 )
 
@@ -81,3 +82,6 @@ USER_ENTRY = UserEntry(
 )
 LATCH_PROBE = b""  # the translator remembers no exception on this ISA
 LATCH_VALUE = 0
+
+# lr.d t2, (t0).
+MONITOR_PROBE = MonitorProbe((0x1002B3AF).to_bytes(4, "little"), "t0")

@@ -18,6 +18,7 @@ FILE_LINES_MAX = 600
 TABLES = (
     "cosim/presets.py",
     "isa_arm/instructions/",
+    "isa_riscv/instructions/",
     "isa_x86/instructions/",
     "cosim/settings_table.py",
     "cosim/protocol/",

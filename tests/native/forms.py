@@ -111,15 +111,57 @@ def arm_example(row: Row, draw: random.Random) -> bytes | None:
     return load.to_bytes(4, "little") + code
 
 
-EXAMPLES = {"aarch64": arm_example, "x86_64": x86_example}
-ADDRESSES = {"aarch64": arm_addresses, "x86_64": x86_addresses}
+def riscv_word(row: Row, draw: random.Random) -> bytes | None:
+    """Fields of a pattern of 32 or 16 bits at random."""
+    decoder = isas.find("riscv64").instructions.DECODER
+    shape = decoder.shapes[row.name]
+    ones = (1 << shape.bits) - 1
+    for _ in range(400):
+        word = shape.pattern.value | draw.getrandbits(shape.bits) & ~shape.pattern.mask & ones
+        code = word.to_bytes(shape.bits // 8, "little")
+        found = decoder.match(code)
+        if found is not None and found[0].row is row:
+            return code
+    return None
+
+
+def riscv_example(row: Row, draw: random.Random) -> bytes | None:
+    """A store conditional comes behind a load reserved, mostly of the same address and size."""
+    code = riscv_word(row, draw)
+    if not row.name.startswith("sc_") or code is None:
+        return code
+    word = int.from_bytes(code, "little")
+    sources = (word >> 15 & 31, word >> 20 & 31)
+    base = sources[0] if draw.randrange(4) else draw.randrange(32)
+    unused = next(r for r in range(5, 32) if r not in (base, *sources))
+    size = word & 7 << 12 if draw.randrange(8) else 3 << 12
+    load = 0b00010 << 27 | base << 15 | size | unused << 7 | 0b0101111
+    return load.to_bytes(4, "little") + code
+
+
+def riscv_addresses(instruction) -> dict[str, bool]:
+    """The base of loads, stores and atomics."""
+    tables = isas.find("riscv64")
+    if instruction.row not in tables.instructions.MEMORY_ROWS:
+        return {}
+    name = tables.registers.BY_NUMBER[instruction.fields["n"]]
+    return {} if name is None else {name: False}
+
+
+EXAMPLES = {"aarch64": arm_example, "x86_64": x86_example, "riscv64": riscv_example}
+ADDRESSES = {"aarch64": arm_addresses, "x86_64": x86_addresses, "riscv64": riscv_addresses}
 KEPT = {
     "aarch64": {"pc", "fpcr", "tpidr_el0", "nzcv"},
     "x86_64": {
         "rip", "rflags", "gs_base", "mxcsr", "fpcw", "fpsw", "fptag", *(f"st{i}" for i in range(8)),
     },
+    "riscv64": {"pc", "fcsr"},
 }  # fmt: skip
+# Values of what flags there are: sticky ones of floating point on RISC-V.
 FLAGS = {
-    "aarch64": lambda draw: draw.getrandbits(4) << 28,
-    "x86_64": lambda draw: 0x202 | draw.getrandbits(12) & 0x8D5,
+    "aarch64": lambda draw: {"flags": draw.getrandbits(4) << 28},
+    "x86_64": lambda draw: {"flags": 0x202 | draw.getrandbits(12) & 0x8D5},
+    "riscv64": lambda draw: {"fcsr": draw.getrandbits(5) | (draw.randrange(16) == 0) << 5},
 }
+# Registers of 64 bits that hold floating-point numbers.
+NUMBERS = {"riscv64": {f"f{i}" for i in range(32)}}

@@ -12,16 +12,33 @@ from cosim.engine.interface import UNLIMITED, Reason
 from tests.engine.assembly import assemble
 from tests.engine.bare import READ_WRITE, Bare
 from tests.native.forms import EXAMPLES
+from tests.oracle.riscv_programs import PROGRAMS, SMALLER, build
 
-PROGRAMS = Path(__file__).parents[1] / "oracle" / "programs"
+BUILT = {f"{name}.riscv64": name for name in SMALLER}
 NAMES = [path.name for path in sorted(PROGRAMS.iterdir()) if path.suffix[1:] in EXAMPLES]
+NAMES += BUILT
 DATA = 0x0000_7000_0000_0000
 
 
-def run(name: str, engine: str, budget: int, *, inline: bool = True) -> tuple[Bare, tuple]:
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
+    """Name of a program -> its ELF, made when it is asked for."""
+    made = {}
+
+    def path(name: str) -> Path:
+        if name not in BUILT:
+            return PROGRAMS / name
+        if name not in made:
+            made[name] = build(BUILT[name], tmp_path_factory.mktemp(BUILT[name]))
+        return made[name]
+
+    return path
+
+
+def run(path: Path, isa: str, engine: str, budget: int, *, inline=True) -> tuple[Bare, tuple]:
     """The machine, and all that both engines must agree on."""
-    bare = Bare(name.partition(".")[2], engine=engine)
-    bare.load(PROGRAMS / name)
+    bare = Bare(isa, engine=engine)
+    bare.load(path)
     bare.writer.inline = inline
     with bare.memory:
         assert bare.run(budget).reason == Reason.SYSTEM_CALL
@@ -34,21 +51,26 @@ def run(name: str, engine: str, budget: int, *, inline: bool = True) -> tuple[Ba
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_programs_agree(name):
-    _, wanted = run(name, "unicorn", UNLIMITED)
+def test_programs_agree(paths, name):
+    program = paths(name), name.partition(".")[2]
+    _, wanted = run(*program, "unicorn", UNLIMITED)
     for inline in (True, False):
-        bare, found = run(name, "native", UNLIMITED, inline=inline)
+        bare, found = run(*program, "native", UNLIMITED, inline=inline)
         assert found == wanted
     executed = bare.engine.instructions
     assert bare.engine.host_statistics()["native.unicorn_instructions"] < executed // 1000 + 100
 
 
 @pytest.mark.parametrize("budget", [977, 10_007])
-def test_stops_anywhere_change_nothing(budget):
-    assert run("chase.aarch64", "native", budget)[1] == run("chase.aarch64", "unicorn", budget)[1]
+@pytest.mark.parametrize("name", ["chase.aarch64", "chase.riscv64"])
+def test_stops_anywhere_change_nothing(paths, name, budget):
+    program = paths(name), name.partition(".")[2]
+    assert run(*program, "native", budget)[1] == run(*program, "unicorn", budget)[1]
 
 
-LOCK = """
+# A loop that adds 50 times under the monitor, then a store exclusive with and one without its load.
+LOCKS = {
+    "aarch64": """
     mov w5, #0
 1:  ldaxr w1, [x0]
     add w1, w1, #1
@@ -61,23 +83,41 @@ LOCK = """
     cmp w5, #50
     b.ne 1b
     udf #0
-"""
+""",
+    "riscv64": """
+    .option norelax
+    li a5, 50
+1:  lr.w.aq a1, (a0)
+    addi a1, a1, 1
+    sc.w.rl a2, a1, (a0)
+    bnez a2, 1b
+    lr.d a3, (a0)
+    sc.d a4, a3, (a0)
+    sc.d a6, a3, (a0)
+    addi a5, a5, -1
+    bnez a5, 1b
+    unimp
+""",
+}
+POINTER = {"aarch64": "x0", "riscv64": "a0"}
+STATUS = {"aarch64": ("x4", "x6"), "riscv64": ("a4", "a6")}  # of the last two
 
 
 @pytest.mark.parametrize("budget", [1, 2, 3, 5, UNLIMITED])
-def test_monitor_goes_from_engine_to_engine(budget):
+@pytest.mark.parametrize("isa", LOCKS)
+def test_monitor_goes_from_engine_to_engine(isa, budget):
     """Slices end between load and store exclusive, with either half on either engine."""
-    code = assemble("aarch64", {"lock": LOCK})["lock"]
+    code = assemble(isa, {"lock": LOCKS[isa]})["lock"]
     ends = []
     for engine in ("unicorn", "native"):
-        bare = Bare("aarch64", engine=engine)
+        bare = Bare(isa, engine=engine)
         bare.program(code)
         bare.map(DATA, READ_WRITE)
         bare.writer.inline = True
-        bare.engine.write("x0", DATA)
+        bare.engine.write(POINTER[isa], DATA)
         bare.run(budget)
         bare.writer.settle()
         ends.append((bare.engine.register_words(), bare.memory.stream_hash, bare.read(DATA, 8)))
-        assert bare.engine.read("x6") == 1, "a store exclusive without its load"
+        assert [bare.engine.read(name) for name in STATUS[isa]] == [0, 1]
     assert ends[0] == ends[1]
     assert int.from_bytes(ends[0][2], "little") == 50

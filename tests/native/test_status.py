@@ -10,36 +10,62 @@ from tests.engine.assembly import assemble
 from tests.native.pair import DATA_MIDDLE, Pair
 
 ONE, ZERO, THREE, MAXIMUM = 0x3FF << 52, 0, 0x4008 << 48, 0x7FEF_FFFF_FFFF_FFFF
-VALUES = {"v0": ONE, "v1": ZERO, "v2": THREE, "v3": MAXIMUM, "v4": 0x7F | 0x80 << 8 | 1 << 16}
+VALUES = {
+    "aarch64": {
+        "v0": ONE, "v1": ZERO, "v2": THREE, "v3": MAXIMUM, "v4": 0x7F | 0x80 << 8 | 1 << 16,
+        "x0": DATA_MIDDLE,
+    },
+    "riscv64": {"f0": ONE, "f1": ZERO, "f2": THREE, "f3": MAXIMUM, "a0": DATA_MIDDLE},
+}  # fmt: skip
 SEQUENCES = {
-    "raised": "fdiv d5, d0, d1; mrs x1, fpsr; fdiv d6, d0, d2; mrs x2, fpsr; fmul d7, d3, d3",
-    "cleared": "fdiv d5, d0, d1; msr fpsr, xzr; mrs x1, fpsr; fdiv d6, d0, d2; mrs x2, fpsr",
-    "set": "mov x3, #-1; msr fpsr, x3; fadd d5, d0, d0; mrs x1, fpsr",
-    "saturated": "msr fpsr, xzr; sqadd v5.8b, v4.8b, v4.8b; mrs x1, fpsr; fdiv d6, d0, d1",
-    "control": "mrs x1, fpcr; msr fpcr, xzr; fdiv d6, d0, d2; mrs x2, fpcr",
-    "rounding": "mov x3, #0xc00000; msr fpcr, x3; fdiv d6, d0, d2; msr fpcr, xzr; fdiv d7, d0, d2",
-    "flags": "mov x3, #0x90000000; msr nzcv, x3; cset w4, mi; adcs x6, x0, x0; mrs x7, nzcv",
-    "monitor": "ldxr x1, [x0]; clrex; stxr w2, x1, [x0]; ldxr x3, [x0]; stxr w4, x3, [x0]",
+    "aarch64": {
+        "raised": "fdiv d5, d0, d1; mrs x1, fpsr; fdiv d6, d0, d2; mrs x2, fpsr; fmul d7, d3, d3",
+        "cleared": "fdiv d5, d0, d1; msr fpsr, xzr; mrs x1, fpsr; fdiv d6, d0, d2; mrs x2, fpsr",
+        "set": "mov x3, #-1; msr fpsr, x3; fadd d5, d0, d0; mrs x1, fpsr",
+        "saturated": "msr fpsr, xzr; sqadd v5.8b, v4.8b, v4.8b; mrs x1, fpsr; fdiv d6, d0, d1",
+        "control": "mrs x1, fpcr; msr fpcr, xzr; fdiv d6, d0, d2; mrs x2, fpcr",
+        "rounding": "mov x3, #0xc00000; msr fpcr, x3; fdiv d6, d0, d2; msr fpcr, xzr; "
+        "fdiv d7, d0, d2",
+        "flags": "mov x3, #0x90000000; msr nzcv, x3; cset w4, mi; adcs x6, x0, x0; mrs x7, nzcv",
+        "monitor": "ldxr x1, [x0]; clrex; stxr w2, x1, [x0]; ldxr x3, [x0]; stxr w4, x3, [x0]",
+    },
+    "riscv64": {
+        "raised": "fdiv.d f5, f0, f1; frflags a1; fdiv.d f6, f0, f2; frflags a2; fmul.d f7, f3, f3",
+        "cleared": "fdiv.d f5, f0, f1; fsflags zero; frflags a1; fdiv.d f6, f0, f2; fsflagsi a2, 1",
+        "set": "li a3, 31; fscsr a4, a3; fadd.d f5, f0, f0; frcsr a1; csrci fflags, 3; frflags a2",
+        "control": "frrm a1; fsrm zero; fdiv.d f6, f0, f2; csrsi fflags, 2; frflags a2",
+        "rounding": "fsrmi 1; fdiv.d f6, f0, f2; fsrmi 0; fdiv.d f7, f0, f2; frcsr a2",
+        "static": "fdiv.d f6, f0, f2, rtz; fcvt.w.d a1, f6, rup; fcvt.l.d a2, f6, rmm",
+        "floor": "fcvt.l.d a1, f6, rdn; fcvt.d.l f7, a1, rdn; frflags a2",
+        "monitor": "lr.d a1, (a0); sc.w a2, a1, (a0); sc.d a3, a1, (a0)",
+    },
 }
 
 
 @pytest.mark.parametrize("block", [1, 64])
-@pytest.mark.parametrize("name", SEQUENCES)
-def test_sequences_agree(name, block):
-    source = "\n".join(part.strip() for part in SEQUENCES[name].split(";"))
-    code = assemble("aarch64", {name: source})[name]
-    pair = Pair("aarch64", block_instructions=block)
+@pytest.mark.parametrize(
+    ("isa", "name"), [(isa, name) for isa, named in SEQUENCES.items() for name in named]
+)
+def test_sequences_agree(isa, name, block):
+    parts = [part.strip() for part in SEQUENCES[isa][name].split(";")]
+    code = assemble(isa, {name: "\n".join(parts)})[name]
+    pair = Pair(isa, block_instructions=block)
     (pc,) = pair.place([code])
-    pair.step(pc, {**VALUES, "x0": DATA_MIDDLE}, len(code) // 4)
+    pair.step(pc, VALUES[isa], len(parts))
 
 
-def test_raised_flags_are_seen_without_the_other_engine():
-    code = assemble("aarch64", {"raised": SEQUENCES["raised"].replace("; ", "\n")})["raised"]
-    pair = Pair("aarch64", block_instructions=64)
+@pytest.mark.parametrize(
+    ("isa", "register", "flags"), [("aarch64", "x2", 0b10010), ("riscv64", "a2", 0b01001)]
+)
+def test_raised_flags_are_seen_without_the_other_engine(isa, register, flags):
+    parts = SEQUENCES[isa]["raised"].split("; ")
+    code = assemble(isa, {"raised": "\n".join(parts)})["raised"]
+    pair = Pair(isa, block_instructions=64)
     (pc,) = pair.place([code])
-    pair.step(pc, VALUES, len(code) // 4)
-    assert pair.native.engine.read("x2") == 0b10010, "divided by zero, inexact"
-    assert set(pair.native.engine.fallbacks) <= {"0x00000000"}, "only what is behind the sequence"
+    pair.step(pc, VALUES[isa], len(parts))
+    assert pair.native.engine.read(register) == flags, "divided by zero, inexact"
+    behind = {"0x00000000", "0x0000"}
+    assert set(pair.native.engine.fallbacks) <= behind, "only what is behind the sequence"
 
 
 # Arm finds an underflow before rounding, x86 after it: the smallest normal number comes out.
@@ -60,6 +86,30 @@ UNDERFLOWS = {
 @pytest.fixture(scope="module")
 def pair():
     return Pair("aarch64")
+
+
+@pytest.fixture(scope="module")
+def riscv():
+    return Pair("riscv64")
+
+
+# RISC-V finds it after rounding (11.2), as the host does: the smallest normal number comes out.
+AFTER = {
+    "fmul.d f0, f1, f2": (BELOW_ONE, SMALLEST),
+    "fdiv.d f0, f1, f2": (BELOW_TWICE, 2 << 61),
+    "fmul.s f0, f1, f2": (0x3F7F_FFFF, 0x80_0000),
+    "fcvt.s.d f0, f1": (0x380F_FFFF_FFFF_FFFF, 0),
+    "fnmadd.d f0, f1, f2, f2": (FACTOR, SMALLEST),
+}
+
+
+@pytest.mark.parametrize("text", AFTER)
+def test_underflow_is_seen_after_rounding(riscv, text):
+    (pc,) = riscv.place([assemble("riscv64", {text: text})[text]])
+    first, second = AFTER[text]
+    riscv.step(pc, {"f1": first, "f2": second, "fcsr": 0})
+    assert riscv.native.engine.read("fcsr") & 1, "inexact"
+    assert not riscv.native.engine.fallbacks
 
 
 @pytest.mark.parametrize("text", UNDERFLOWS)

@@ -8,8 +8,6 @@ Unprivileged ISA, "RV32/64G Instruction Set Listings" and "Compressed", table "R
 import re
 import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
@@ -17,13 +15,8 @@ from elftools.elf.elffile import ELFFile
 from cosim import isa as isas
 from cosim.engine.interface import Reason
 from tests.engine.bare import Bare
+from tests.oracle.riscv_programs import SMALLER, build
 
-PROGRAMS = Path(__file__).parent / "programs"
-SMALLER = {  # text -> text, so that a log of every instruction stays small
-    "triad": (("1u << 16", "1u << 9"),),
-    "chase": (("1u << 15", "1u << 8"), ("400u * 1024", "3000u")),
-    "buckets": (("1u << 17", "1u << 9"), ("1u << 12", "1u << 6"), ("round * 977", "round * 97")),
-}
 EXECUTED = re.compile(r"^Trace .*\[[0-9a-f]+/([0-9a-f]+)/", re.MULTILINE)
 MEMORY_OPCODES = (0x03, 0x07, 0x23, 0x27)  # LOAD, LOAD-FP, STORE, STORE-FP
 # Quadrants 0 and 2: c.fld c.lw c.ld c.fsd c.sw c.sd, and the same relative to sp.
@@ -45,17 +38,7 @@ def program(request, tmp_path_factory):
     if emulator is None:
         pytest.skip(f"{facts.QEMU} is missing: install qemu-user")
     folder = tmp_path_factory.mktemp(request.param)
-    text = (PROGRAMS / f"{request.param}.c").read_text()
-    for old, new in SMALLER[request.param]:
-        assert old in text
-        text = text.replace(old, new)
-    (folder / "program.c").write_text(text)
-    zig = (sys.executable, "-m", "ziglang")
-    compiler = (*zig, "clang", f"--target={facts.TARGET}", *facts.ALIGNED_FLAGS, "-O2")
-    flags = ("-ffreestanding", "-I", str(PROGRAMS), "-c", "program.c", "-o", "program.o")
-    linker = (*zig, "ld.lld", "--image-base=0x400000", "-e", "_start", "program.o", "-o", "program")
-    for command in ((*compiler, *flags), linker):
-        subprocess.run(command, cwd=folder, check=True)
+    build(request.param, folder)
     done = subprocess.run(
         [emulator, "-singlestep", "-d", "nochain,exec", "-D", "log", "program"], cwd=folder
     )
@@ -65,7 +48,8 @@ def program(request, tmp_path_factory):
 
 @pytest.mark.needs_qemu
 @pytest.mark.parametrize(("levels", "budget"), [(4, None), (5, None), (5, 137)])
-def test_counts_equal_qemus(program, levels, budget):
+@pytest.mark.parametrize("engine", ["unicorn", "native"])
+def test_counts_equal_qemus(program, levels, budget, engine):
     path, status, addresses = program
     with path.open("rb") as file:
         section = ELFFile(file).get_section_by_name(".text")
@@ -73,7 +57,7 @@ def test_counts_equal_qemus(program, levels, budget):
     words = (int.from_bytes(code[at - start : at - start + 4], "little") for at in addresses)
     references = sum(refers(word) for word in words)
     assert len(addresses) > 10_000 and references > 1000
-    bare = Bare("riscv64", levels=levels)
+    bare = Bare("riscv64", levels=levels, engine=engine)
     bare.load(path)
     with bare.memory:
         stop = bare.run(budget) if budget else bare.run()

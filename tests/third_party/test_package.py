@@ -68,6 +68,7 @@ def test_its_nodes_run_programs_at_its_own_costs(installed, tmp_path):
     found = statistics(tmp_path)
     assert found["small.core0.instructions_user"] > 1000
     assert found["riscv.core0.instructions_user"] == 0
+    assert found["host.small.core0.native.instructions_translated"] > 100  # by its base's rows
     listed = installed("-m", "launch.cli", "config", "--machine", "machine.toml").stdout
     assert re.search(r"cost\.small\.l2\s.*\b8\b", listed), listed
     assert re.search(r"cost\.riscv\.l2\s.*\b13\b", listed), listed
