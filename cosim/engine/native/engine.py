@@ -68,7 +68,8 @@ class NativeEngine:
     """One core.  Takes what UnicornEngine takes.
 
     worst_reference_cycles: most that one record may cost.  fallbacks: form -> instructions executed
-    by Unicorn because blocks could not.
+    by Unicorn because blocks could not.  whole_blocks: `run` gives the limit's rest to its caller
+    instead of Unicorn when a block was executed and the next one does not fit.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class NativeEngine:
         self._pages: dict[tuple[int, int], CodePage] = {}
         self._spaces: dict[int, int] = {}
         self._native = False  # where the registers are
+        self.whole_blocks = False
         self.fallbacks: Counter[str] = Counter()
         self.tail_instructions = 0
         self.set_translation(0, 0)
@@ -155,6 +157,7 @@ class NativeEngine:
         """See interface.Engine."""
         words = self.words
         limits = {"record_limit": record_limit, "cycle_limit": cycle_limit}
+        begun = words[Control.COUNT]
         while True:
             words[Control.INSTRUCTION_LIMIT] = instruction_limit
             words[Control.RECORD_LIMIT] = record_limit
@@ -168,10 +171,12 @@ class NativeEngine:
                 return self._unicorn(instruction_limit, limits)
             most = self._blocks()
             self._to_unicorn()
-            if words[Control.COUNT] >= instruction_limit and self._is_code(self.read("pc")):
+            executed = words[Control.COUNT]
+            enough = self.whole_blocks and most == TAIL_INSTRUCTIONS and executed > begun
+            if (enough or executed >= instruction_limit) and self._is_code(self.read("pc")):
                 self._publish_progress()
                 return Stop(Reason.LIMIT)
-            until = min(instruction_limit, words[Control.COUNT] + most)
+            until = min(instruction_limit, executed + most)
             stop = self._unicorn(until, limits)
             if stop.reason != Reason.LIMIT:
                 return stop
@@ -218,10 +223,10 @@ class NativeEngine:
         """Run blocks until Unicorn is needed; the most instructions it should execute."""
         state, run, space = self._state_words, self._run_words, self._space
         words = self.words
-        begun = 0
+        state[StateWord.LINE] = 0
         if words[Control.FETCH_VIRTUAL] != NONE:
-            begun = space.line_number(words[Control.FETCH_VIRTUAL], words[Control.FETCH_PHYSICAL])
-        state[StateWord.LINE] = begun
+            fetched = words[Control.FETCH_VIRTUAL], words[Control.FETCH_PHYSICAL]
+            state[StateWord.LINE] = space.line_number(*fetched)
         run[RunWord.PC] = state[self._pc]
         run[RunWord.PENDING] = NONE
         most = TAIL_INSTRUCTIONS
@@ -246,12 +251,8 @@ class NativeEngine:
             break
         state[self._pc] = run[RunWord.PC]
         line = state[StateWord.LINE]
-        if line != begun:
-            virtual, physical = space.lines[line]
-            words[Control.FETCH_VIRTUAL], words[Control.FETCH_PHYSICAL] = (
-                int(virtual),
-                int(physical),
-            )
+        if line:
+            words[Control.FETCH_VIRTUAL], words[Control.FETCH_PHYSICAL] = space.lines[line].tolist()
         return most
 
     def _fall_back(self, site: int) -> None:
@@ -370,8 +371,11 @@ class NativeEngine:
             self._code_frames[frame] = 0
 
     def _forget_everything(self) -> None:
-        """No room is left: begin anew."""
+        """No room is left: begin anew.  Lines get new numbers, also the one fetched last."""
+        line = self._state_words[StateWord.LINE]
+        fetched = self._space.lines[line].tolist()
         self._space.clear()
+        self._state_words[StateWord.LINE] = self._space.line_number(*fetched) if line else 0
         self._pages.clear()
         self._code_frames[:] = 0
         self.reference.translator.flush_code()
