@@ -73,10 +73,10 @@ class CodePage:
 class NativeEngine:
     """One core.  Takes what UnicornEngine takes.
 
-    worst_reference_cycles: most that one record may cost.  hot_after: how often code
-    of a line is come to without a block before one is made: until then Unicorn executes some
-    instructions from there on.  fallbacks: form -> instructions executed
-    by Unicorn because blocks could not.
+    worst_reference_cycles: most that one record may cost.  hot_after: how often code of a line is
+    come to without a block before one is made: until then Unicorn executes some instructions from
+    there on.  fallbacks: form -> instructions executed by Unicorn because blocks could not.
+    whole_blocks: `run` ends before a block that would pass the limit, when one was executed.
     """
 
     def __init__(
@@ -105,6 +105,7 @@ class NativeEngine:
         self._misses: Counter[tuple[int, int]] = Counter()  # by address space and line
         self._may_cross = isa.traps.PC_ALIGNMENT_BYTES != SHORTEST_WHOLE
         self._native = False  # where the registers are
+        self.whole_blocks = False
         self.fallbacks: Counter[str] = Counter()
         self.tail_instructions = 0
         self.set_translation(0, 0)
@@ -220,13 +221,14 @@ class NativeEngine:
         """Run blocks until a limit is reached, or Unicorn is needed for one instruction."""
         state, run, space = self._state_words, self._run_words, self._space
         words = self.words
-        begun = 0
+        state[StateWord.LINE] = 0
         if words[Control.FETCH_VIRTUAL] != NONE:
-            begun = space.line_number(words[Control.FETCH_VIRTUAL], words[Control.FETCH_PHYSICAL])
-        state[StateWord.LINE] = begun
+            fetched = words[Control.FETCH_VIRTUAL], words[Control.FETCH_PHYSICAL]
+            state[StateWord.LINE] = space.line_number(*fetched)
         run[RunWord.PC] = state[self._pc]
         run[RunWord.PENDING] = NONE
         run[RunWord.CHOOSE] = 1
+        run[RunWord.WHOLE] = words[Control.COUNT] if self.whole_blocks else NONE
         while True:
             outcome = run_blocks(
                 self.control, self._state, run, space.sites, space.blocks, space.table
@@ -245,12 +247,8 @@ class NativeEngine:
             break
         state[self._pc] = run[RunWord.PC]
         line = state[StateWord.LINE]
-        if line != begun:
-            virtual, physical = space.lines[line]
-            words[Control.FETCH_VIRTUAL], words[Control.FETCH_PHYSICAL] = (
-                int(virtual),
-                int(physical),
-            )
+        if line:
+            words[Control.FETCH_VIRTUAL], words[Control.FETCH_PHYSICAL] = space.lines[line].tolist()
         return outcome
 
     def _fall_back(self, site: int) -> None:
@@ -376,8 +374,11 @@ class NativeEngine:
             self._code_frames[frame] = 0
 
     def _forget_everything(self) -> None:
-        """No room is left: begin anew."""
+        """No room is left: begin anew.  Lines get new numbers, also the one fetched last."""
+        line = self._state_words[StateWord.LINE]
+        fetched = self._space.lines[line].tolist()
         self._space.clear()
+        self._state_words[StateWord.LINE] = self._space.line_number(*fetched) if line else 0
         self._pages.clear()
         self._misses.clear()
         self._code_frames[:] = 0

@@ -85,7 +85,8 @@ class RunWord(IntEnum):
     WORST = 6  # cycles one record may cost at most
     BLOCKS_ENTERED = 7
     CHOOSE = 8  # 1: a run begins; look whether its limit is near
-    WORDS = 9
+    WHOLE = 9  # after this count a run ends before a block that would pass its limit
+    WORDS = 10
 
 
 U, S64 = np.uint64, np.int64
@@ -125,8 +126,8 @@ NEAR_RECORDS = U(8)  # a block with two references, priced at the worst
 OTHER_SLOT = U(4)
 PAGES_WORD = CODE_PAGES_AT // 8
 
-R_PC, R_PENDING, R_SPACE, R_ENTER, R_PACED, R_SITE, R_WORST, R_ENTERED, R_CHOOSE = (
-    int(word) for word in list(RunWord)[:9]
+R_PC, R_PENDING, R_SPACE, R_ENTER, R_PACED, R_SITE, R_WORST, R_ENTERED, R_CHOOSE, R_WHOLE = (
+    int(word) for word in list(RunWord)[:10]
 )
 (B_CHECKED, B_PLAIN, B_PAGE_CHECKED, B_LINE, B_PAGE, B_COUNT, B_RECORDS, _, B_OTHER_PAGE, _) = (
     int(word) for word in BlockWord
@@ -424,6 +425,8 @@ def run_blocks(p, s, run, sites, blocks, table):
         else:
             budget = affordable(p, run, U(blocks[block, B_COUNT]), U(blocks[block, B_RECORDS]))
             if budget < U(blocks[block, B_COUNT]) or budget == ZERO:
+                if p[COUNT] > run[R_WHOLE]:
+                    return LIMIT
                 set_pace(s, run, ONE)
                 continue
         s[S_RING] = s[S_BUFFER]
