@@ -92,7 +92,9 @@ def test_turns_do_not_change_what_happens():
         until_ps = step_ps
         while turn(machine, until_ps)["state"] != "off":
             until_ps += step_ps
-        results.append((machine.kernel.statistics(), machine.kernel.register_words()))
+        counts = machine.kernel.statistics()
+        simulated = {name: count for name, count in counts.items() if not name.startswith("host.")}
+        results.append((simulated, machine.kernel.register_words()))
     assert results[0] == results[1]
 
 

@@ -62,7 +62,8 @@ def statistics(tmp_path) -> dict[str, int]:
 
 def test_its_nodes_run_programs_at_its_own_costs(installed, tmp_path):
     machine = ("--machine", "machine.toml", "--out", "out", "--on", "small")
-    done = installed("-m", "launch.cli", "run", "hello", *machine)
+    every = ("--set", "engine.hot_after=1")
+    done = installed("-m", "launch.cli", "run", "hello", *machine, *every)
     assert done.returncode == 0, done.stderr
     assert re.match(r"hello from node 1, RISC-V", done.stdout), done.stdout
     found = statistics(tmp_path)

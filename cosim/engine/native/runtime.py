@@ -387,6 +387,22 @@ def leave_line(s, sites, site):
 
 
 @kernel
+def resolve(s, run, sites, blocks, block):
+    """Let the exit that asked for `block` go there by itself from now on."""
+    if run[R_PENDING] == NEVER:
+        return
+    site = S64(run[R_PENDING])
+    run[R_PENDING] = NEVER
+    if sites[site, T_KIND] == K_LINK:
+        link(sites, blocks, site, block)
+        return
+    pc = run[R_PC]
+    index = S64(((pc >> TWO) ^ (pc >> TWELVE)) & JUMP_MASK)
+    s[JUMP_WORD + 2 * index] = pc
+    s[JUMP_WORD + 2 * index + 1] = U(blocks[block, B_CHECKED])
+
+
+@kernel
 def run_blocks(p, s, run, sites, blocks, table):
     """Run from RunWord.PC until something is needed that only Python can do: an Outcome.
 
@@ -409,15 +425,7 @@ def run_blocks(p, s, run, sites, blocks, table):
         for page in (blocks[block, B_PAGE], blocks[block, B_OTHER_PAGE]):
             if s[PAGES_WORD + page] == ZERO:
                 return UNCHECKED
-        if run[R_PENDING] != NEVER:
-            site = S64(run[R_PENDING])
-            run[R_PENDING] = NEVER
-            if sites[site, T_KIND] == K_LINK:
-                link(sites, blocks, site, block)
-            else:
-                index = S64(((U(pc) >> TWO) ^ (U(pc) >> TWELVE)) & JUMP_MASK)
-                s[JUMP_WORD + 2 * index] = U(pc)
-                s[JUMP_WORD + 2 * index + 1] = U(blocks[block, B_CHECKED])
+        resolve(s, run, sites, blocks, block)
         if run[R_PACED] != ZERO:
             budget = allowed(p)
             if budget == ZERO:
