@@ -29,6 +29,10 @@ FLOATING_POINT = (
 )
 REGISTERS = GENERAL + CONTROL + FLOATING_POINT
 
+# Parts that the engine's contexts do not hold: the sticky flags are kept beside the registers and
+# put into fcsr when it is read.
+OUTSIDE_CONTEXT = ("fcsr",)
+
 # Not user state, but set once to bring the translator into user mode (traps.USER_ENTRY).
 SYSTEM = (
     R("mstatus", "UC_RISCV_REG_MSTATUS", 64),

@@ -34,6 +34,8 @@ FLOATING_POINT = (
 )
 REGISTERS = GENERAL + CONTROL + FLOATING_POINT
 
+OUTSIDE_CONTEXT = ()  # the engine's contexts hold all registers
+
 # Not user state, but set once to bring the translator into user mode (traps.USER_ENTRY).
 SYSTEM = (
     R("cr0", "UC_X86_REG_CR0", 64),

@@ -415,11 +415,14 @@ class UnicornEngine:
         """See interface.Engine."""
         context = self._translator.new_context()
         self._translator.save_into(context)
-        return context
+        return context, [(name, self.read(name)) for name in self.isa.registers.OUTSIDE_CONTEXT]
 
     def restore(self, context: Any) -> None:
         """See interface.Engine.  The fetch buffer is forgotten: another thread runs now."""
-        self._translator.restore_from(context)
+        registers, outside = context
+        self._translator.restore_from(registers)
+        for name, value in outside:
+            self.write(name, value)
         self._forget_fetch()
 
     def reset(self) -> None:

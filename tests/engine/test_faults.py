@@ -65,6 +65,8 @@ CODES = {isa: assemble(isa, sources) for isa, sources in SOURCES.items()}
 POINTER = {"x86_64": "rdi", "aarch64": "x0", "riscv64": "a0"}
 RESULT = {"x86_64": "rax", "aarch64": "x0", "riscv64": "a0"}
 TOTAL = {"x86_64": "rbx", "aarch64": "x9", "riscv64": "s2"}
+THIRD = "li a0, 1; li a1, 3; fcvt.d.l f1, a0; fcvt.d.l f2, a1; fdiv.d f1, f1, f2; frcsr a0; unimp"
+INEXACT = 1  # the flag NX of fcsr
 ALL_ISAS = list(SOURCES)
 
 
@@ -253,6 +255,21 @@ def test_contexts_carry_over_to_another_engine(isa):
     assert second.engine.read(vector) == 1 << bits - 1 | 5
     second.engine.reset()
     assert second.engine.read(vector) == 0
+
+
+@pytest.mark.parametrize("engine", ["unicorn", "native"])
+def test_contexts_hold_the_sticky_flags_of_floating_point(engine):
+    """One third is inexact: thread one has seen it, thread two has not."""
+    bare = Bare("riscv64", engine=engine)
+    bare.program(assemble("riscv64", {"third": THIRD})["third"])
+    fresh = bare.engine.save()
+    assert bare.run().reason == Reason.ILLEGAL
+    assert bare.engine.read("a0") == INEXACT
+    one = bare.engine.save()
+    bare.engine.restore(fresh)
+    assert bare.engine.read("fcsr") == 0
+    bare.engine.restore(one)
+    assert bare.engine.read("fcsr") == INEXACT
 
 
 @pytest.mark.parametrize("isa", ALL_ISAS)

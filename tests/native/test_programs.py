@@ -121,3 +121,21 @@ def test_monitor_goes_from_engine_to_engine(isa, budget):
         assert [bare.engine.read(name) for name in STATUS[isa]] == [0, 1]
     assert ends[0] == ends[1]
     assert int.from_bytes(ends[0][2], "little") == 50
+
+
+@pytest.mark.parametrize("budget", [3, UNLIMITED])
+def test_code_that_stores_into_its_own_block_goes_on(budget):
+    """The immediate of the loop's own addition is stored to in every turn."""
+    code = assemble(
+        "x86_64",
+        {"own": """
+            lea rdi, [rip + 1f]; xor eax, eax; mov ecx, 3
+        2:  mov dword ptr [rdi + 1], ecx
+        1:  add eax, 0x11111111
+            dec ecx; jne 2b; ud2"""},
+    )["own"]  # fmt: skip
+    for engine in ("unicorn", "native"):
+        bare = Bare("x86_64", engine=engine)
+        bare.program(code)
+        bare.run(budget)
+        assert bare.engine.read("rax") == 3 + 2 + 1, engine

@@ -168,6 +168,7 @@ class NativeEngine:
         """See interface.Engine."""
         words = self.words
         limits = {"record_limit": record_limit, "cycle_limit": cycle_limit}
+        stays = False  # a store into its own block makes Unicorn begin the instruction again
         while True:
             words[Control.INSTRUCTION_LIMIT] = instruction_limit
             words[Control.RECORD_LIMIT] = record_limit
@@ -179,9 +180,11 @@ class NativeEngine:
             if outcome == Outcome.LIMIT and self._is_code(self._state_words[self._pc]):
                 self._publish_progress()
                 return LIMIT_STOP
-            most = COLD_INSTRUCTIONS if outcome == Outcome.MISSING else 1
+            pc = self._state_words[self._pc]
+            most = COLD_INSTRUCTIONS if stays or outcome == Outcome.MISSING else 1
             until = min(instruction_limit, words[Control.COUNT] + most)
             stop = self._unicorn(until, limits)
+            stays = most == 1 and self.reference.read("pc") == pc
             if stop.reason != Reason.LIMIT:
                 return stop
             if until == instruction_limit or words[Control.COUNT] < until:
