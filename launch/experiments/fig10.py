@@ -9,18 +9,14 @@ from launch.experiments.declaration import (
     Subject,
     TimeRatio,
 )
+from launch.experiments.fig9 import CG_STAYS
 
 SMALL, LARGE = "L3 4 MiB", "L3 32 MiB"
 SIZES = {SMALL: "4MiB", LARGE: "32MiB"}
 APART = ("separated", "shared")
 # By name of claim; from runs of class A.
 REASONS: dict[str, str] = {
-    "cg.small": (
-        "slower, as in the paper, and more so: all of the fused kernel's misses go to the home's "
-        "memory, 85 % of its time, while the copies that messages bring (5,586 pages, 14,651 "
-        "messages) are local, 72 % of the time of multi-shm, with 0.1 % waiting. Remote memory "
-        "costs 2.1 times local memory here (620 by 300 cycles), and nothing else differs."
-    ),
+    "cg.small": CG_STAYS,
 }
 
 

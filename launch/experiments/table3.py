@@ -19,6 +19,12 @@ PAPER = {
     "mg": {"messages": (287672, 6, 0.9999), "pages_replicated": (110275, 9, 0.9999)},
     "ft": {"messages": (164702, 326, 0.9980), "pages_replicated": (98787, 16459, 0.8334)},
 }
+FEW = (
+    "the process is introduced by one message and ended by two; migrations are a record and an "
+    "interrupt, and no upper level of a page table is missing, because the home has touched all "
+    "arrays before."
+)
+NO_PAGE = "as the messages: no page had to be made by the home."
 # By name of claim; from runs of class A.
 REASONS: dict[str, str] = {
     "is.messages.multi": (
@@ -27,12 +33,13 @@ REASONS: dict[str, str] = {
         "and the way home for the final check. Nothing at home touches the keys between rankings, "
         "so no page moves again; the paper's text does not explain its 12.2 messages a page."
     ),
-    "is.messages.fused": (
-        "the process is introduced by one message and ended by two; migrations are a record and an "
-        "interrupt, and no upper level of a page table is missing, because the home has touched "
-        "all arrays before."
+    "mg.messages.multi": (
+        "177,084 page requests, each answered: 33,283 of them are writes to pages that were read "
+        "before, for 110,257 pages (the paper: 110,275). The paper's 2.6 messages a page are fewer "
+        "than a request and an answer for each read and each later write take."
     ),
-    "is.pages_replicated.fused": "as the messages: no page had to be made by the home.",
+    **{f"{benchmark}.messages.fused": FEW for benchmark in PAPER},
+    **{f"{benchmark}.pages_replicated.fused": NO_PAGE for benchmark in PAPER},
 }
 
 
