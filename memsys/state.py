@@ -73,7 +73,7 @@ class CoreWord(IntEnum):
     PRICE_SNOOP_DATA = 25
     PRICE_SNOOP_INVALIDATE = 26
     PRICE_BACK_INVALIDATE = 27
-    NEAR = 28  # 1: memsys.near can serve it
+    NEAR = 28  # what memsys.near can serve: NEVER, IN_L2 or ALONE
     # Of further memory systems alone (memsys.variants): cycles charged to the core, records served.
     CHARGED = 29
     FED = 30
@@ -94,6 +94,7 @@ class HitWord(IntEnum):
     WORDS = 8
 
 
+NEVER, IN_L2, ALONE = range(3)  # nothing; what L2 has; also what it lacks: see memsys.beyond
 STORE_HIT, FETCH_HIT = 1 << 20, 1 << 40  # fields of the loop's counts, wider than the ring's number
 
 
@@ -281,8 +282,7 @@ def _build_core(
         _build_cache(words, at + word, places.caches[f"{core.name}.{name}"], getattr(core, name))
     for name, word in PRICES.items():
         words[at + word] = getattr(core.prices, name)
-    one_row = max(core.l1d.ways, core.l2.ways) <= LANES
-    words[at + CoreWord.NEAR] = int(specification.inclusive and one_row)
+    words[at + CoreWord.NEAR] = _near(specification, core)
     any_state, modified = [int(Held.S), FLAGS_END - 1], [int(Held.M), 1]
     for kind, word, flags, count in (
         (Kind.LOAD, CoreWord.L1D, any_state, 1),
@@ -293,6 +293,17 @@ def _build_core(
         cache = words[at + word : at + word + CACHE_WORDS]
         geometry = [int(cache[name]) for name in (FIRST, SET_MASK, PITCH, TAG_SHIFT)]
         _put(words, at + CoreWord.HITS + kind * HitWord.WORDS, [*geometry, *flags, count])
+
+
+def _near(specification: Specification, core: Core) -> int:
+    """What memsys.near can serve of a core's misses."""
+    if not specification.inclusive or max(core.l1d.ways, core.l2.ways) > LANES:
+        return NEVER
+    domain = specification.domains[core.domain]
+    alone = domain.l3 is not None and domain.l3.ways <= LANES and not domain.has_directory
+    # L2's victim is then in the L1D set that the new line goes to, if it is in L1D.
+    nested = core.l1d.sets <= core.l2.sets
+    return ALONE if alone and nested and not specification.filter_entries else IN_L2
 
 
 def _build_cache(words: np.ndarray, at: int, first: int, cache: Cache) -> None:

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-from memsys import replay
+from memsys import header, replay
 from memsys.coherence import ROWS, Event, State
 from memsys.reference import ReferenceMemory
 from memsys.rows import LANES
+from memsys.state import ALONE, CORE_BLOCK, CoreWord
 from tests.coherence.machines import (
+    TINY,
     assert_lawful,
     assert_same,
     compare,
@@ -20,6 +22,13 @@ from tests.coherence.machines import (
 
 SEEDS = 40
 ACCESSES = 2500
+
+
+def core_blocks(target):
+    """(cores, CORE_BLOCK) i64: the describing words of the cores of a machine just built."""
+    words = replay.new_state(target).words
+    first, cores = int(words[header.CORE_BLOCKS]), len(target.cores)
+    return words[first : first + cores * CORE_BLOCK].reshape(cores, CORE_BLOCK)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -54,6 +63,7 @@ def test_the_random_machines_reach_every_shape():
         lambda t: any(domain.has_directory for domain in t.domains),
         lambda t: len(t.nodes) == 4,
         lambda t: t.cores[0].l2.ways > LANES,
+        lambda t: ALONE in core_blocks(t)[:, CoreWord.NEAR],
     ):
         assert {bool(shape(target)) for target in targets} == {True, False}
 
@@ -82,6 +92,29 @@ def test_full_size_machine_by_records(inclusion):
     lines = random.integers(0, 1 << 11, count) + (random.random(count) < 0.1) * (1 << 14)
     lines[kinds == 3] %= 700
     words = kinds << np.uint64(60) | np.uint64(7 << 52) | lines.astype(np.uint64) << np.uint64(6)
+    reference, state = ReferenceMemory(target), replay.new_state(target)
+    expected = [reference.record(c, int(r)) for c, r in zip(cores.tolist(), words, strict=True)]
+    assert feed(state, cores, words) == expected
+    assert_same(reference, state)
+    assert_lawful(target, state)
+
+
+@pytest.mark.parametrize("model", ["separated", "shared"])
+@pytest.mark.parametrize("silent", [True, False])
+@pytest.mark.parametrize("l1d_ways", [1, 2, 4])
+def test_misses_of_cores_alone(model, silent, l1d_ways):
+    """What memsys.beyond serves: every kind of victim, next to cores that share the lines."""
+    shape = {name.replace(".", "__"): value for name, value in TINY.items()}
+    shape |= {"cache__l1d__ways": l1d_ways, "cache__l1d__size": 256, "memory__model": model}
+    target = machine(1, 1, 1, cache__silent_shared_eviction=silent, **shape)
+    assert {int(words[CoreWord.NEAR]) for words in core_blocks(target)} == {ALONE}
+    random = np.random.default_rng([20261127, l1d_ways])
+    count = 30_000
+    cores = random.choice([0, 0, 0, 0, 0, 0, 1, 2], count).astype(np.uint8)
+    kinds = random.choice([0, 0, 0, 1, 1, 2, 3], count, p=[0.2, 0.2, 0.2, 0.15, 0.15, 0.05, 0.05])
+    lines = random.integers(0, 90, count) + (random.random(count) < 0.3) * (1 << 20)
+    words = kinds.astype(np.uint64) << np.uint64(60) | np.uint64(7 << 52)
+    words |= lines.astype(np.uint64) << np.uint64(6)
     reference, state = ReferenceMemory(target), replay.new_state(target)
     expected = [reference.record(c, int(r)) for c, r in zip(cores.tolist(), words, strict=True)]
     assert feed(state, cores, words) == expected
