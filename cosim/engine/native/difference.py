@@ -1,0 +1,141 @@
+"""What a stretch of instructions left behind, and in what two engines differ: as data and as text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cosim.engine.interface import Reason, Stop
+from cosim.engine.stream import Kind, decode
+from cosim.errors import MachineError
+from cosim.isa import Isa
+from cosim.units import PAGE_BYTES, PAGE_SHIFT
+
+HEADLINE = "the engines differ"  # begins what EnginesDiffer says
+SHOWN = 6  # differences in the line; the others are counted
+SAME_OUTCOME = ("reason", "address", "access", "present")  # of a Stop
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an engine did.
+
+    instructions: executed.  pc: where it stopped.  registers: of the ISA's table, by name.
+    records: (n,) u64.  memory: contents of the frames it may have written to, (frames, PAGE_BYTES)
+    u8.
+    """
+
+    stop: Stop
+    instructions: int
+    pc: int
+    registers: dict[str, int]
+    records: np.ndarray
+    memory: np.ndarray = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing in which the native engine differs from Unicorn; both values as text."""
+
+    name: str
+    unicorn: str
+    native: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: unicorn {self.unicorn}, native {self.native}"
+
+
+class EnginesDiffer(MachineError):
+    """The native engine did something else than Unicorn.
+
+    instruction: number of the first instruction that differs, from the core's start.  form: of it.
+    differences: what it left, see compare.
+    """
+
+    def __init__(self, line: str, instruction: int, form: str, differences: Sequence[Difference]):
+        super().__init__(line)
+        self.instruction = instruction
+        self.form = form
+        self.differences = tuple(differences)
+
+
+def register_values(isa: Isa, words: Sequence[int]) -> dict[str, int]:
+    """By name, from an engine's register_words."""
+    values, at = {}, 0
+    for row in isa.registers.REGISTERS:
+        values[row.name] = int(words[at])
+        at += 1
+        if row.bits > 64:
+            values[row.name] |= int(words[at]) << 64
+            at += 1
+    return values
+
+
+def compare(unicorn: Outcome, native: Outcome, frames: np.ndarray) -> list[Difference]:
+    """Everything in which they differ.  frames: numbers of the frames in `memory`."""
+    found = _stops(unicorn.stop, native.stop)
+    if unicorn.instructions != native.instructions:
+        counts = str(unicorn.instructions), str(native.instructions)
+        found.append(Difference("instructions", *counts))
+    for name, value in unicorn.registers.items():
+        if value != native.registers[name]:
+            found.append(Difference(name, f"{value:#x}", f"{native.registers[name]:#x}"))
+    found += _records(unicorn.records, native.records)
+    return found + _memory(unicorn.memory, native.memory, frames)
+
+
+def _stops(unicorn: Stop, native: Stop) -> list[Difference]:
+    wanted, found = ([getattr(stop, name) for name in SAME_OUTCOME] for stop in (unicorn, native))
+    return [] if wanted == found else [Difference("stop", _stop_text(unicorn), _stop_text(native))]
+
+
+def _stop_text(stop: Stop) -> str:
+    if stop.reason == Reason.LIMIT:
+        return "goes on"
+    return f"{stop.reason.name} at {stop.address:#x} ({stop.access.name}, present {stop.present})"
+
+
+def _records(unicorn: np.ndarray, native: np.ndarray) -> list[Difference]:
+    """The first record that differs, and their number."""
+    if np.array_equal(unicorn, native):
+        return []
+    found = []
+    if len(unicorn) != len(native):
+        found.append(Difference("records", str(len(unicorn)), str(len(native))))
+    shorter = min(len(unicorn), len(native))
+    other = np.nonzero(unicorn[:shorter] != native[:shorter])[0]
+    place = int(other[0]) if len(other) else shorter
+    texts = [record_text(part[place]) if place < len(part) else "none" for part in (unicorn, native)]
+    return [*found, Difference(f"record {place}", *texts)]
+
+
+def record_text(record: Any) -> str:
+    """A record of the reference stream, for people."""
+    kind, _, size, address = decode(int(record))
+    return f"{Kind(kind).name.lower()} of {size} at {address:#x}"
+
+
+def _memory(unicorn: np.ndarray, native: np.ndarray, frames: np.ndarray) -> list[Difference]:
+    """A word for each frame that differs."""
+    wanted, found = (part.reshape(len(frames), PAGE_BYTES).view(np.uint64) for part in (unicorn, native))
+    rows, first = [], {}
+    for row, word in zip(*np.nonzero(wanted != found), strict=True):
+        if row not in first:
+            first[row] = word
+            rows.append(row)
+    return [
+        Difference(
+            f"memory {(int(frames[row]) << PAGE_SHIFT) + 8 * int(first[row]):#x}",
+            f"{int(wanted[row, first[row]]):#x}",
+            f"{int(found[row, first[row]]):#x}",
+        )
+        for row in rows
+    ]
+
+
+def shown(differences: Sequence[Difference]) -> str:
+    """All in one line, the first few in full."""
+    text = "; ".join(str(difference) for difference in differences[:SHOWN])
+    more = len(differences) - SHOWN
+    return f"{text}; and {more} more" if more > 0 else text
