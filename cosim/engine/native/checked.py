@@ -29,8 +29,8 @@ from cosim.engine.native.difference import (
     Difference,
     EnginesDiffer,
     Outcome,
+    RegisterImage,
     compare,
-    register_values,
     shown,
 )
 from cosim.engine.native.engine import NativeEngine
@@ -68,6 +68,7 @@ class CheckedEngine(NativeEngine):
             isa, physical, stream, port=port, worst_reference_cycles=worst_reference_cycles,
             hot_after=hot_after, **options,
         )  # fmt: skip
+        self._image = RegisterImage(isa, self.reference.translator)
         self._kept.attach(self.control)
         self._state[StateWord.FILL] = frames.fill_function.address
         self._state[StateWord.REACH] = frames.reach_function.address
@@ -153,7 +154,7 @@ class CheckedEngine(NativeEngine):
             stop,
             self.instructions - start.count,
             self.read("pc"),
-            register_values(self.isa, self.register_words()),
+            self._image.read(),
             self._stream.ring[places],
             self._kept.now(),
         )
@@ -171,7 +172,7 @@ class CheckedEngine(NativeEngine):
         def now() -> list[Difference]:
             memories = (self._kept.completed(part.memory) for part in (wanted, found))
             both = (replace(part, memory=memory) for part, memory in zip((wanted, found), memories, strict=True))
-            return compare(*both, self._kept.numbers)
+            return compare(self.isa, *both, self._kept.numbers)
 
         differences = now()
         if differences and wanted.stop.reason not in COMPLETED:

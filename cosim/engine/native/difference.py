@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from cosim.engine.control import NONE
 from cosim.engine.interface import Reason, Stop
 from cosim.engine.stream import Kind, decode
+from cosim.engine.unicorn_translator import RegisterBatch, Translator
 from cosim.errors import MachineError
 from cosim.isa import Isa
 from cosim.units import PAGE_BYTES, PAGE_SHIFT
@@ -21,15 +23,15 @@ SAME_OUTCOME = ("reason", "address", "access", "present")  # of a Stop
 class Outcome:
     """What an engine did.
 
-    instructions: executed.  pc: where it stopped.  registers: of the ISA's table, by name.
-    records: (n,) u64.  memory: contents of the frames it may have written to, (frames, PAGE_BYTES)
-    u8.
+    instructions: executed.  pc: where it stopped.  registers: (rows of the ISA's table, 2) u64, low
+    words first.  records: (n,) u64.  memory: contents of the frames it may have written to, (frames,
+    PAGE_BYTES) u8.
     """
 
     stop: Stop
     instructions: int
     pc: int
-    registers: dict[str, int]
+    registers: np.ndarray
     records: np.ndarray
     memory: np.ndarray = field(repr=False)
 
@@ -60,27 +62,32 @@ class EnginesDiffer(MachineError):
         self.differences = tuple(differences)
 
 
-def register_values(isa: Isa, words: Sequence[int]) -> dict[str, int]:
-    """By name, from an engine's register_words."""
-    values, at = {}, 0
-    for row in isa.registers.REGISTERS:
-        values[row.name] = int(words[at])
-        at += 1
-        if row.bits > 64:
-            values[row.name] |= int(words[at]) << 64
-            at += 1
-    return values
+class RegisterImage:
+    """All registers of an instance, in one call."""
+
+    def __init__(self, isa: Isa, translator: Translator) -> None:
+        rows = isa.registers.REGISTERS
+        self._words = np.zeros((len(rows), 2), dtype=np.uint64)
+        ones = [(1 << row.bits) - 1 for row in rows]
+        self._masks = np.array([(one & NONE, one >> 64) for one in ones], dtype=np.uint64)
+        places = [(row.name, self._words[n].ctypes.data) for n, row in enumerate(rows)]
+        self._batch = RegisterBatch(translator, places)
+
+    def read(self) -> np.ndarray:
+        """See Outcome.registers."""
+        self._batch.read()
+        return self._words & self._masks
 
 
-def compare(unicorn: Outcome, native: Outcome, frames: np.ndarray) -> list[Difference]:
+def compare(isa: Isa, unicorn: Outcome, native: Outcome, frames: np.ndarray) -> list[Difference]:
     """Everything in which they differ.  frames: numbers of the frames in `memory`."""
     found = _stops(unicorn.stop, native.stop)
     if unicorn.instructions != native.instructions:
         counts = str(unicorn.instructions), str(native.instructions)
         found.append(Difference("instructions", *counts))
-    for name, value in unicorn.registers.items():
-        if value != native.registers[name]:
-            found.append(Difference(name, f"{value:#x}", f"{native.registers[name]:#x}"))
+    for place in np.nonzero((unicorn.registers != native.registers).any(axis=1))[0]:
+        values = (int(part[0]) | int(part[1]) << 64 for part in (unicorn.registers[place], native.registers[place]))
+        found.append(Difference(isa.registers.REGISTERS[place].name, *map(hex, values)))
     found += _records(unicorn.records, native.records)
     return found + _memory(unicorn.memory, native.memory, frames)
 
@@ -118,6 +125,8 @@ def record_text(record: Any) -> str:
 
 def _memory(unicorn: np.ndarray, native: np.ndarray, frames: np.ndarray) -> list[Difference]:
     """A word for each frame that differs."""
+    if np.array_equal(unicorn, native):
+        return []
     wanted, found = (part.reshape(len(frames), PAGE_BYTES).view(np.uint64) for part in (unicorn, native))
     rows, first = [], {}
     for row, word in zip(*np.nonzero(wanted != found), strict=True):

@@ -10,7 +10,7 @@ import numpy as np
 from cosim.engine.control import NONE, Control
 from cosim.engine.interface import UNLIMITED
 from cosim.engine.native import frames
-from cosim.engine.native.difference import Outcome, register_values
+from cosim.engine.native.difference import Outcome, RegisterImage
 from cosim.engine.stream import CORE_STREAM_BYTES, RING_RECORDS, RING_SLACK, CoreStream
 from cosim.engine.unicorn_engine import UnicornEngine
 from cosim.isa import Isa
@@ -44,6 +44,7 @@ class Oracle(KeepingUnicorn):
         super().__init__(isa, physical, stream, **options)
         self._ring = stream.ring
         self._kept = kept
+        self._image = RegisterImage(isa, self.translator)
         kept.attach(self.control)
 
     def outcome(self, start: Start, limit: int) -> Outcome:
@@ -64,7 +65,7 @@ class Oracle(KeepingUnicorn):
             stop,
             self.instructions - start.count,
             self.read("pc"),
-            register_values(self.isa, self.register_words()),
+            self._image.read(),
             self._ring[: words[Control.WRITE]].copy(),
             self._kept.now(),
         )
