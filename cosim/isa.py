@@ -98,9 +98,9 @@ class Isa:
 
     @property
     def examples(self) -> ModuleType:
-        """Random examples of the rows (cosim.engine.native.examples); of the base if there are none.
+        """Random examples of the rows (cosim.engine.native.examples), or the base's.
 
-        InputError when no rows have any.
+        InputError when there are none.
         """
         for package in filter(None, (self.package, self.base)):
             found = importlib.util.find_spec(f"{package}.instructions")

@@ -31,7 +31,7 @@ def free_memory(stream: CoreStream) -> tuple[int, int]:
 
 
 class BareMachine:
-    """The machine.  `engine`, `stream`, `writer`, `isa`, `physical`; frames are handed out in order.
+    """`engine`, `stream`, `writer`, `isa`, `physical`; frames are handed out in order.
 
     name: of the ISA.  engine: see choice.  port: what makes the memory port of the core's stream.
     options: further ones of the engine.

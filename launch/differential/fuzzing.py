@@ -5,11 +5,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cosim.engine.native.difference import Difference, EnginesDiffer
+from cosim.engine.interface import Reason
+from cosim.engine.native.difference import Difference
+from cosim.errors import EnginesDiffer
 from launch.differential.bench import CODE_AT, Bench
 from launch.differential.sequences import Maker, Piece, Sequence
 
-RUNS = 2  # of each sequence: blocks are linked after the first
+# Instructions at once, of each run of a sequence: blocks are linked after the first, and paced
+# blocks are those of the last.
+SLICES = (1 << 20, 1 << 20, 3)
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Tried:
 
 
 class Fuzzer:
-    """Tries the sequences of one ISA and seed.  compared: instructions so far, both runs."""
+    """Tries the sequences of one ISA and seed.  compared: instructions so far, of all runs."""
 
     def __init__(self, isa: str, seed: int, length: int) -> None:
         self._isa, self._seed, self._length = isa, seed, length
@@ -90,14 +94,20 @@ class Fuzzer:
         return Tried(number, sequence.instructions, compared, finding)
 
     def _differs(self, sequence: Sequence) -> EnginesDiffer | None:
-        """Execute it as often as RUNS says; how the engines differ."""
+        """Execute it in every way that SLICES says; how the engines differ."""
         bench = self._bench
         bench.fill_data(random.Random(sequence.data))
         bench.put([(piece.address, piece.code) for piece in sequence.pieces])
-        for _ in range(RUNS):
+        for most in SLICES:
             bench.engine.reset()
+            address, registers = CODE_AT, sequence.registers
+            left = sequence.instructions
             try:
-                bench.step(CODE_AT, sequence.registers, sequence.instructions)
+                while left > 0:
+                    stop = bench.step(address, registers, min(left, most))
+                    if stop.reason != Reason.LIMIT:
+                        break
+                    address, registers, left = bench.engine.read("pc"), {}, left - most
             except EnginesDiffer as error:
                 return error
         return None
@@ -135,10 +145,11 @@ def minimised(sequence: Sequence, still: Callable[[Sequence], bool]) -> Sequence
     Instructions are left out as long as those that stay may stand behind each other.
     """
     best = sequence
-    best = _first(
-        (Sequence(best.pieces[:count], best.registers, best.data) for count in range(1, len(best.pieces))),
-        still, best,
-    )  # fmt: skip
+    for count in range(1, len(sequence.pieces)):
+        candidate = Sequence(sequence.pieces[:count], sequence.registers, sequence.data)
+        if still(candidate):
+            best = candidate
+            break
     size = max(len(best.pieces) // 2, 1)
     while size:
         at = 0
@@ -156,12 +167,6 @@ def minimised(sequence: Sequence, still: Callable[[Sequence], bool]) -> Sequence
             best = candidate
     still(best)  # what is reported is what the smallest one does
     return best
-
-
-def _first(
-    candidates: Iterator[Sequence], still: Callable[[Sequence], bool], otherwise: Sequence
-) -> Sequence:
-    return next((candidate for candidate in candidates if still(candidate)), otherwise)
 
 
 def _without(registers: Mapping[str, int], name: str) -> dict[str, int]:

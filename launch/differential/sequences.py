@@ -1,8 +1,8 @@
 """Random sequences of instructions, made while Unicorn executes them.
 
 An instruction that would fault is mostly drawn anew, so that sequences are long and their accesses
-hit; a branch that is taken goes on where it leads.  What comes out is data, made again from ISA, seed
-and number.
+hit; a branch that is taken goes on where it leads.  What comes out is data, made again from ISA,
+seed and number.
 """
 
 import random
@@ -77,6 +77,7 @@ class Maker:
         self._bench = Bench(isa, engine="unicorn")
         self._isa = self._bench.isa
         self._rows = rows_of(self._isa)
+        self._decode = self._isa.instructions.decode  # type: ignore[union-attr]
 
     def make(self, seed: int, number: int, length: int) -> Sequence:
         """Sequence `number` of a seed, of up to `length` pieces."""
@@ -98,9 +99,7 @@ class Maker:
                 pieces.append(piece)
         return Sequence(tuple(pieces), registers, data)
 
-    def _next(
-        self, pieces: list[Piece], address: int, draw: Draw
-    ) -> tuple[Piece | None, int]:
+    def _next(self, pieces: list[Piece], address: int, draw: Draw) -> tuple[Piece | None, int]:
         """One more piece, and where to go on; 0: nowhere."""
         engine = self._bench.engine
         before = engine.save()
@@ -112,7 +111,7 @@ class Maker:
             end = address + len(code)
             if any(address < p.address + len(p.code) and p.address < end for p in pieces):
                 break
-            count = len(parts(self._isa.instructions.decode, code, address))
+            count = len(parts(self._decode, code, address))
             piece = Piece(address, code, row.name, count)
             self._bench.put([(address, code)], more=True)
             stop = engine.run(instruction_limit=engine.instructions + count)

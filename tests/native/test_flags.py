@@ -10,8 +10,8 @@ import random
 import pytest
 
 from cosim import isa as isas
-from cosim.engine.native.difference import EnginesDiffer
 from cosim.engine.native.examples import integer
+from cosim.errors import EnginesDiffer
 from isa_x86.instructions.examples import LEFT_OUT as UNDEFINED
 from isa_x86.instructions.examples import example
 from isa_x86.instructions.layout import BASE, REGISTER

@@ -9,8 +9,8 @@ import random
 import pytest
 
 from cosim import isa as isas
-from cosim.engine.native.difference import EnginesDiffer
 from cosim.engine.native.examples import operands, parts
+from cosim.errors import EnginesDiffer
 from launch.differential.bench import DATA_MIDDLE, Bench, nearness
 
 TRIALS = 10  # encodings of a row

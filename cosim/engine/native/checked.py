@@ -10,8 +10,8 @@ two.  What is known to be Unicorn's fault is not reported:
 
 - it loses x86 flags when an instruction of a translated block faults behind one that set them: what
   registers were is found by running it again up to there;
-- where instructions are of many lengths it reports that the next page cannot be fetched at the start
-  of the block that would reach it: the native engine goes there unchecked;
+- where instructions are of many lengths it reports that the next page cannot be fetched at the
+  start of the block that would reach it: the native engine goes there unchecked;
 - a store into the block that is being executed begins the instruction again, and it is counted
   twice: such a stretch is not compared.
 """
@@ -25,9 +25,7 @@ from cosim.engine.control import Control
 from cosim.engine.interface import UNLIMITED, Access, Reason, Stop
 from cosim.engine.native import bisection, frames
 from cosim.engine.native.difference import (
-    HEADLINE,
     Difference,
-    EnginesDiffer,
     Outcome,
     RegisterImage,
     compare,
@@ -39,6 +37,7 @@ from cosim.engine.native.runtime import clear_tlb
 from cosim.engine.native.state import StateWord
 from cosim.engine.native.translator import LONGEST_BYTES
 from cosim.engine.stream import ADDRESS_MASK, KIND_SHIFT, RING_RECORDS, Kind
+from cosim.errors import EnginesDiffer
 from cosim.isa import Isa
 from cosim.units import LINE_BYTES, PAGE_SHIFT
 
@@ -98,7 +97,7 @@ class CheckedEngine(NativeEngine):
                 return stop
 
     def _stretch(self, limit: int, limits: dict[str, int]) -> tuple[Stop, int]:
-        """Execute up to `limit` on both; how the native engine stopped, and its instruction limit."""
+        """Execute up to `limit` on both; how the native engine stopped, and its own limit."""
         start = self._begin()
         wanted = self._oracle.outcome(start, limit)
         reached = start.count + wanted.instructions
@@ -170,9 +169,13 @@ class CheckedEngine(NativeEngine):
         """See difference.compare; registers at a fault are those before the instruction."""
 
         def now() -> list[Difference]:
-            memories = (self._kept.completed(part.memory) for part in (wanted, found))
-            both = (replace(part, memory=memory) for part, memory in zip((wanted, found), memories, strict=True))
-            return compare(self.isa, *both, self._kept.numbers)
+            complete = self._kept.completed
+            return compare(
+                self.isa,
+                replace(wanted, memory=complete(wanted.memory)),
+                replace(found, memory=complete(found.memory)),
+                self._kept.numbers,
+            )
 
         differences = now()
         if differences and wanted.stop.reason not in COMPLETED:
@@ -191,8 +194,8 @@ class CheckedEngine(NativeEngine):
         found = bisection.first(lambda count: self._probe(start, count), most)
         if found is None:
             line = (
-                f"{core}: {HEADLINE} after instruction {begun + most - 1}, not when they execute the "
-                f"{most - 1} from {begun} on again; {shown(differences)}"
+                f"{core}: the engines differ after instruction {begun + most - 1}, not when they"
+                f" execute the {most - 1} from {begun} on again; {shown(differences)}"
             )
             raise EnginesDiffer(line, begun + most - 1, "", differences)
         number, differences = found[0], list(found[1])
@@ -200,8 +203,8 @@ class CheckedEngine(NativeEngine):
         pc = self.read("pc")
         code, form = self._instruction(pc)
         line = (
-            f"{core}: {HEADLINE} at instruction {begun + number}, pc {pc:#x}, {form} ({code.hex()}); "
-            f"{shown(differences)}"
+            f"{core}: the engines differ at instruction {begun + number}, pc {pc:#x},"
+            f" {form} ({code.hex()}); {shown(differences)}"
         )
         raise EnginesDiffer(line, begun + number, form, differences)
 

@@ -1,4 +1,4 @@
-"""What a stretch of instructions left behind, and in what two engines differ: as data and as text."""
+"""What a stretch of instructions left behind, and in what two engines differ: data and text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,11 +10,9 @@ from cosim.engine.control import NONE
 from cosim.engine.interface import Reason, Stop
 from cosim.engine.stream import Kind, decode
 from cosim.engine.unicorn_translator import RegisterBatch, Translator
-from cosim.errors import MachineError
 from cosim.isa import Isa
 from cosim.units import PAGE_BYTES, PAGE_SHIFT
 
-HEADLINE = "the engines differ"  # begins what EnginesDiffer says
 SHOWN = 6  # differences in the line; the others are counted
 SAME_OUTCOME = ("reason", "address", "access", "present")  # of a Stop
 
@@ -23,9 +21,9 @@ SAME_OUTCOME = ("reason", "address", "access", "present")  # of a Stop
 class Outcome:
     """What an engine did.
 
-    instructions: executed.  pc: where it stopped.  registers: (rows of the ISA's table, 2) u64, low
-    words first.  records: (n,) u64.  memory: contents of the frames it may have written to, (frames,
-    PAGE_BYTES) u8.
+    instructions: executed.  pc: where it stopped.  registers: (rows of the ISA's table, 2) u64,
+    low words first.  records: (n,) u64.  memory: contents of the frames it may have written to,
+    (frames, PAGE_BYTES) u8.
     """
 
     stop: Stop
@@ -46,20 +44,6 @@ class Difference:
 
     def __str__(self) -> str:
         return f"{self.name}: unicorn {self.unicorn}, native {self.native}"
-
-
-class EnginesDiffer(MachineError):
-    """The native engine did something else than Unicorn.
-
-    instruction: number of the first instruction that differs, from the core's start.  form: of it.
-    differences: what it left, see compare.
-    """
-
-    def __init__(self, line: str, instruction: int, form: str, differences: Sequence[Difference]):
-        super().__init__(line)
-        self.instruction = instruction
-        self.form = form
-        self.differences = tuple(differences)
 
 
 class RegisterImage:
@@ -86,7 +70,10 @@ def compare(isa: Isa, unicorn: Outcome, native: Outcome, frames: np.ndarray) -> 
         counts = str(unicorn.instructions), str(native.instructions)
         found.append(Difference("instructions", *counts))
     for place in np.nonzero((unicorn.registers != native.registers).any(axis=1))[0]:
-        values = (int(part[0]) | int(part[1]) << 64 for part in (unicorn.registers[place], native.registers[place]))
+        values = (
+            int(part[0]) | int(part[1]) << 64
+            for part in (unicorn.registers[place], native.registers[place])
+        )
         found.append(Difference(isa.registers.REGISTERS[place].name, *map(hex, values)))
     found += _records(unicorn.records, native.records)
     return found + _memory(unicorn.memory, native.memory, frames)
@@ -113,7 +100,9 @@ def _records(unicorn: np.ndarray, native: np.ndarray) -> list[Difference]:
     shorter = min(len(unicorn), len(native))
     other = np.nonzero(unicorn[:shorter] != native[:shorter])[0]
     place = int(other[0]) if len(other) else shorter
-    texts = [record_text(part[place]) if place < len(part) else "none" for part in (unicorn, native)]
+    texts = [
+        record_text(part[place]) if place < len(part) else "none" for part in (unicorn, native)
+    ]
     return [*found, Difference(f"record {place}", *texts)]
 
 
@@ -127,7 +116,9 @@ def _memory(unicorn: np.ndarray, native: np.ndarray, frames: np.ndarray) -> list
     """A word for each frame that differs."""
     if np.array_equal(unicorn, native):
         return []
-    wanted, found = (part.reshape(len(frames), PAGE_BYTES).view(np.uint64) for part in (unicorn, native))
+    wanted, found = (
+        part.reshape(len(frames), PAGE_BYTES).view(np.uint64) for part in (unicorn, native)
+    )
     rows, first = [], {}
     for row, word in zip(*np.nonzero(wanted != found), strict=True):
         if row not in first:

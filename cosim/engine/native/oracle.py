@@ -58,9 +58,7 @@ class Oracle(KeepingUnicorn):
         words[Control.WRITE] = words[Control.PUBLISHED] = 0
         words[Control.FETCH_VIRTUAL], words[Control.FETCH_PHYSICAL] = start.fetched
         words[Control.CHANGED_AT] = NONE
-        stop = self.run(
-            instruction_limit=limit, record_limit=MOST_RECORDS, cycle_limit=UNLIMITED
-        )
+        stop = self.run(instruction_limit=limit, record_limit=MOST_RECORDS, cycle_limit=UNLIMITED)
         found = Outcome(
             stop,
             self.instructions - start.count,
