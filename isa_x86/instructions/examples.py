@@ -44,7 +44,7 @@ def example(row: Row, draw: Draw) -> bytes | None:
             4, "little", signed=True
         )
         code += draw.randbytes(8)
-        found = instructions.decode(bytes(code), 0)
+        found = instructions.DECODER.decode(bytes(code), 0)
         if found is None or found.row is not row or _awkward(found):
             continue
         return bytes(code[: found.length])

@@ -43,6 +43,9 @@ from cosim.units import LINE_BYTES, PAGE_SHIFT
 
 LINE_SHIFT = LINE_BYTES.bit_length() - 1
 COMPLETED = (Reason.LIMIT, Reason.SYSTEM_CALL)  # the last instruction was executed
+# Executed where Unicorn cannot go on: more than one of its blocks has in the rest of a page, so that
+# the native engine does not stop there and ask it.
+BEHIND_LOOK = 64
 STORES = (Kind.STORE, Kind.STORE_REST)
 
 
@@ -103,7 +106,7 @@ class CheckedEngine(NativeEngine):
         reached = start.count + wanted.instructions
         if _looked_ahead(wanted):
             if wanted.instructions == 0:
-                return self._unchecked(start.count + 1, limits), start.count + 1
+                return self._unchecked(limit, limits)
             wanted = self._oracle.outcome(start, reached)
         elif wanted.stop.reason != Reason.LIMIT:
             reached = min(limit, reached + 1)
@@ -119,7 +122,7 @@ class CheckedEngine(NativeEngine):
             self.unchecked += found.instructions
         else:
             self._fail(start, max(wanted.instructions, found.instructions) + 1, differences)
-        return stop, reached
+        return self._unchecked(limit, limits) if _looked_ahead(found) else (stop, reached)
 
     def _begin(self) -> Start:
         """A stretch begins: frames are kept anew from here on."""
@@ -139,11 +142,13 @@ class CheckedEngine(NativeEngine):
         clear_tlb(self._state)
         self.reference.flush_tlb()
 
-    def _unchecked(self, limit: int, limits: dict[str, int]) -> Stop:
+    def _unchecked(self, limit: int, limits: dict[str, int]) -> tuple[Stop, int]:
+        """Go on where Unicorn cannot, as _stretch does."""
         begun = self.instructions
-        stop = super().run(instruction_limit=limit, **limits)
+        reached = min(limit, begun + BEHIND_LOOK)
+        stop = super().run(instruction_limit=reached, **limits)
         self.unchecked += self.instructions - begun
-        return stop
+        return stop, reached
 
     def _outcome(self, start: Start, stop: Stop) -> Outcome:
         """What the native engine did since `start`."""
