@@ -64,13 +64,22 @@ def settings(given: Mapping[str, object], every: int | None) -> dict[str, object
 
 
 def verify(machine: Machine, jobs: Sequence[Any], **options: Any) -> Verification:
-    """Run `jobs` on a machine with these settings; options: of Machine.run_together."""
+    """Run `jobs` on a machine with these settings; options: of Machine.run_together.
+
+    InputError when nothing could be compared.
+    """
     try:
         with machine:
             run = machine.run_together(jobs, **options)
     except EnginesDiffer as error:
         return Verification((), str(error), None)
-    return Verification(checks(run.statistics), "", run)
+    cores = checks(run.statistics)
+    if not cores:
+        raise InputError(
+            "verify: nothing was compared; the instruction sets of the nodes have no rows, see"
+            " cosim/engine/native/table.py"
+        )
+    return Verification(cores, "", run)
 
 
 def checks(statistics: Mapping[str, Any]) -> tuple[CoreCheck, ...]:

@@ -1,11 +1,14 @@
-"""Is a wrong instruction found: in a program at the instruction itself, by fuzzing in a sequence that
-is small and comes again, and nowhere else?
+"""Is a wrong instruction found: in a program at the instruction itself, by fuzzing in a sequence
+that is small and comes again, and nowhere else?
 """
 
 import json
+import os
 import random
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -19,6 +22,7 @@ from launch import Machine
 from launch.cli import execute
 from launch.differential import sequences
 from launch.differential.fuzzing import Fuzzer
+from tests.conventions.sources import ROOT
 from tests.engine.assembly import assemble
 from tests.engine.bare import READ_WRITE, Bare
 
@@ -102,7 +106,9 @@ def test_a_wrong_instruction_is_found_in_a_program(plant, isa, every):
     assert (difference.name, difference.unicorn, difference.native) == (
         register, hex(WRONG), hex(WRONG + 1)
     )  # fmt: skip
-    assert re.search(rf"^{isa} core 0: the engines differ at instruction \d+, pc 0x4000", str(error))
+    assert re.search(
+        rf"^{isa} core 0: the engines differ at instruction \d+, pc 0x4000", str(error)
+    )
 
 
 @pytest.mark.parametrize("isa", LOOPS)
@@ -167,8 +173,24 @@ def test_a_machine_of_checked_engines_is_the_same_machine(isa, node, capsys, tmp
         run = reference.run("hello")
     assert answer["digest"] == run.digest
     (core,) = answer["cores"]
-    assert core["compared"] == core["executed"] == run.statistics[f"{core['core']}.instructions_user"]
+    assert (
+        core["compared"] == core["executed"] == run.statistics[f"{core['core']}.instructions_user"]
+    )
     assert core["by_unicorn"] < core["executed"] // 10
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("verify", "hello", "--set", "engine=native"), "verify: sets engine itself"),
+        (("verify", "hello", "--every", "9", "--set", "engine.check_every=8"), "--every is --set"),
+        (("fuzz", "--isa", "x86"), "unknown instruction set 'x86'"),
+    ],
+)
+def test_what_cannot_be_compared_is_said(words, said, capsys):
+    assert execute(words) == 125
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
 
 
 def machine(folder, isa: str, node: str):
@@ -244,3 +266,86 @@ def test_an_example_of_every_row_decodes_to_it():
             code = isa.examples.example(row, draw)
             assert code is not None, f"{isa.name} {row.name}"
             assert parts(isa.instructions.decode, code)[-1].length > 0
+
+
+# An instruction set like RISC-V's whose rows have a fault, and a program that meets it once.
+FAULTY = {
+    "isa_faulty/__init__.py": """
+from dataclasses import replace
+from isa_riscv import ISA as BASE
+
+ISA = replace(BASE, name="faulty64", node_name="faulty", package="isa_faulty", variant=3,
+              base=BASE.package)
+""",
+    "isa_faulty/instructions.py": f"""
+from dataclasses import replace
+from isa_riscv.instructions import *
+from isa_riscv.instructions import exclusive
+from isa_riscv import instructions as right
+from isa_riscv.instructions.layout import set_x, x
+
+def _wrong(e, f):
+    FORM.semantics(e, f)
+    value = x(e, "d")
+    set_x(e, "d", value.eq({0x1234_5678}).select(value + 1, value))
+
+FORM = next(row for row in ROWS if row.name == "addi")
+WRONG = replace(FORM, name="addi_wrong", semantics=_wrong)
+
+def decode(code, pc):
+    found = right.decode(code, pc)
+    return replace(found, row=WRONG) if found is not None and found.row is FORM else found
+""",
+    "isa_faulty-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: isa-faulty\nVersion: 1.0\n",
+    "isa_faulty-1.0.dist-info/entry_points.txt": "[stramash.isa]\nfaulty64 = isa_faulty:ISA\n",
+}
+PROGRAM = """
+#include <stdio.h>
+int main(void)
+{
+    long sum = 0x12345600;
+    for (long i = 0; i < 1000; i++)
+        __asm__ volatile("addi %0, %0, 8" : "+r"(sum));
+    printf("%lx\\n", sum);
+    return 3;
+}
+"""
+
+
+@pytest.fixture
+def stramash(tmp_path):
+    """Runs the command line where the faulty instruction set is installed."""
+    for name, text in FAULTY.items():
+        path = tmp_path / "site" / name
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text(text)
+    (tmp_path / "program.c").write_text(PROGRAM)
+    machine(tmp_path, "faulty64", "faulty")
+    path = os.pathsep.join((str(tmp_path / "site"), str(ROOT)))
+
+    def run(*words: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "launch.cli", *words]
+        return subprocess.run(
+            command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True,
+            text=True, timeout=250,
+        )  # fmt: skip
+
+    return run
+
+
+def test_a_whole_program_is_verified_up_to_the_wrong_instruction(stramash):
+    where = ("--machine", "machine.toml")
+
+    def found(done):
+        (line,) = done.stderr.splitlines()
+        return line.partition("; statistics so far")[0]
+
+    done = stramash("verify", "program.c", *where, "--every", "3000", "--quiet")
+    assert done.returncode == 1, done.stderr
+    line = found(done)
+    assert re.search(
+        r"faulty64 core 0: the engines differ at instruction \d+, pc 0x[0-9a-f]+, addi_wrong"
+        r" \([0-9a-f]+\); \w+: unicorn 0x12345678, native 0x12345679",
+        line,
+    ), line
+    assert found(stramash("verify", "program.c", *where, "-q", "--every", "999")) == line

@@ -43,8 +43,8 @@ from cosim.units import LINE_BYTES, PAGE_SHIFT
 
 LINE_SHIFT = LINE_BYTES.bit_length() - 1
 COMPLETED = (Reason.LIMIT, Reason.SYSTEM_CALL)  # the last instruction was executed
-# Executed where Unicorn cannot go on: more than one of its blocks has in the rest of a page, so that
-# the native engine does not stop there and ask it.
+# Executed where Unicorn cannot go on: more than its block has in the rest of a page, so that the
+# native engine does not stop there and ask it.
 BEHIND_LOOK = 64
 STORES = (Kind.STORE, Kind.STORE_REST)
 
