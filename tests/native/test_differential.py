@@ -18,6 +18,7 @@ from cosim.engine.interface import Reason
 from cosim.engine.native import bisection, stencils
 from cosim.engine.native.examples import parts
 from cosim.errors import EnginesDiffer
+from cosim.units import PAGE_BYTES
 from launch import Machine
 from launch.cli import execute
 from launch.differential import sequences
@@ -38,6 +39,7 @@ LOOPS = {
     "addiw a1, a1, -1; bnez a1, 1b; ecall",
 }
 FIRST, TURN = 3, 4
+UNMAPPED = 0x5000_0000
 WRONG = 777  # a sum that the planted fault does not give
 
 
@@ -126,6 +128,38 @@ def test_a_right_program_is_compared_whole(isa):
     assert bare.engine.unchecked == 0
 
 
+PAGES, STORES = 4500, 40_000  # more than is kept, more than the oracle's ring has room for
+
+
+def test_a_stretch_ends_when_there_is_no_room_for_what_it_does():
+    """A store to one page after the other, round and round."""
+    source = f"""
+        mov r8, {STORES}
+    2:  mov ecx, {PAGES}
+        mov rdi, {UNMAPPED:#x}
+    1:  mov [rdi], r8
+        add rdi, 4096
+        sub r8, 1
+        jz 3f
+        sub ecx, 1
+        jnz 1b
+        jmp 2b
+    3:  syscall"""
+    ends = []
+    for engine in ("unicorn", "checked"):
+        bare = Bare("x86_64", engine=engine, check_every=1_000_000)
+        bare.program(assemble("x86_64", {"stores": source})["stores"])
+        bare.map_range(UNMAPPED, PAGES * PAGE_BYTES, READ_WRITE)
+        bare.writer.inline = True
+        assert bare.run().reason == Reason.SYSTEM_CALL
+        bare.writer.settle()
+        content = bare.physical.tobytes()
+        ends.append((bare.engine.register_words(), bare.memory.stream_hash, hash(content)))
+    assert ends[0] == ends[1]
+    assert bare.engine.compared == bare.engine.instructions
+    assert bare.engine.stretches >= STORES // PAGES
+
+
 @pytest.mark.parametrize("isa", LOOPS)
 def test_fuzzing_finds_a_wrong_instruction_and_makes_it_small(plant, monkeypatch, isa):
     form, register = addition(isa), TOTAL[isa]
@@ -201,7 +235,6 @@ def machine(folder, isa: str, node: str):
 
 
 # What Unicorn itself does wrong is not reported; each makes it do so.
-UNMAPPED = 0x5000_0000
 AT_PAGE_END = 0x40_1000
 FLAGS_LOST = f"mov rsi, {UNMAPPED:#x}; mov eax, 5; cmp eax, 9; mov rbx, [rsi]; ud2"
 STORES_TO_ITSELF = (
