@@ -17,7 +17,7 @@ from cosim.errors import InputError
 from launch.differential.bench import CODE_AT, CODE_BYTES, DATA_MIDDLE, SPARE_BYTES, Bench, nearness
 
 TRIES = 40  # examples drawn for one place of a sequence
-FAULTS_KEPT = 200  # of so many examples that fault, one ends the sequence
+FAULTS_KEPT = 60  # of so many examples that fault, one ends the sequence
 OFFSET_MOST = 64
 EDGES_ONE_IN = 4  # sequences whose operands are corners only
 LEAST_CODE, MOST_CODE = CODE_AT - CODE_BYTES, CODE_AT + CODE_BYTES - SPARE_BYTES
