@@ -79,6 +79,7 @@ class Core:
             frequency_hz=self.frequency_hz,
             worst_reference_cycles=self._worst_reference_cycles,
             hot_after=int(settings["engine.hot_after"]),
+            check_every=int(settings["engine.check_every"]),
         )
         self.writer = StreamWriter(self.engine.control, self.stream)
         self._words = self.engine.words

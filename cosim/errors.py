@@ -8,6 +8,7 @@ into signals.
 import difflib
 from collections.abc import Iterable
 from enum import IntEnum
+from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -41,6 +42,23 @@ class MachineError(StramashError):
         super().__init__(line)
         self.report = report
         self.statistics = statistics or {}
+
+
+class EnginesDiffer(MachineError):
+    """A checked engine found that the native one does something else than Unicorn.
+
+    Where it is raised it knows more than its line.  instruction: number of the first instruction
+    that differs, from the core's start.  form: of it.  differences: what it left, see
+    cosim.engine.native.difference.
+    """
+
+    def __init__(
+        self, line: str, instruction: int = 0, form: str = "", differences: Iterable[Any] = ()
+    ) -> None:
+        super().__init__(line)
+        self.instruction = instruction
+        self.form = form
+        self.differences = tuple(differences)
 
 
 class InvariantError(MachineError):

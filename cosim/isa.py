@@ -97,6 +97,23 @@ class Isa:
         return None
 
     @property
+    def examples(self) -> ModuleType:
+        """Random examples of the rows (cosim.engine.native.examples), or the base's.
+
+        InputError when there are none.
+        """
+        for package in filter(None, (self.package, self.base)):
+            found = importlib.util.find_spec(f"{package}.instructions")
+            if found is None or not found.submodule_search_locations:
+                continue
+            if importlib.util.find_spec(f"{package}.instructions.examples"):
+                return importlib.import_module(f"{package}.instructions.examples")
+        raise InputError(
+            f"instruction set {self.name!r} has no examples of rows; add"
+            f" {self.package}/instructions/examples.py as the bundled ones have"
+        )
+
+    @property
     def linker(self) -> ModuleType:
         """How guests are compiled and linked."""
         return self._module("linker")

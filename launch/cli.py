@@ -19,6 +19,7 @@ import typer
 from cosim.errors import ExitCode, InputError, MachineError
 from launch import commands, live_commands, options
 from launch.consoles import output_console
+from launch.differential import commands as differential
 from launch.failures import one_line
 
 INTERRUPTED = 130  # as a shell reports SIGINT
@@ -174,6 +175,8 @@ app.command()(commands.compare)
 app.command()(commands.bench)
 app.command()(commands.reproduce)
 app.command()(commands.report)
+app.command()(differential.verify)
+app.command()(differential.fuzz)
 
 
 @app.command()

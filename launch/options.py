@@ -29,7 +29,8 @@ Preset = Annotated[
     str | None, typer.Option("--preset", help="costs and clocks: paper, paper-small or artifact")
 ]
 Engine = Annotated[
-    str | None, typer.Option("--engine", help="what executes guest code: unicorn or native")
+    str | None,
+    typer.Option("--engine", help="what executes guest code: native, unicorn or checked"),
 ]
 Also = Annotated[
     list[str] | None,

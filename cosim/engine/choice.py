@@ -5,6 +5,8 @@ from typing import Any
 from cosim.engine.unicorn_engine import UnicornEngine
 from cosim.isa import Isa
 
+CHECK_EVERY = 10_000  # instructions between two comparisons, for who does not say
+
 
 def make(
     name: str,
@@ -12,17 +14,21 @@ def make(
     *arguments: Any,
     worst_reference_cycles: int,
     hot_after: int = 1,
+    check_every: int = CHECK_EVERY,
     **options: Any,
 ) -> Any:
-    """The engine called `name` ("unicorn", "native") for one core; arguments as UnicornEngine's.
+    """The engine called `name` ("unicorn", "native", "checked") for one core; arguments as
+    UnicornEngine's.
 
     An ISA without rows for the native engine runs on Unicorn.
     """
-    if name == "native" and isa.instructions is not None:
-        from cosim.engine.native.engine import NativeEngine  # LLVM: half a second
+    if name == "unicorn" or isa.instructions is None:
+        return UnicornEngine(isa, *arguments, **options)
+    options |= {"worst_reference_cycles": worst_reference_cycles, "hot_after": hot_after}
+    if name == "checked":
+        from cosim.engine.native.checked import CheckedEngine
 
-        return NativeEngine(
-            isa, *arguments, worst_reference_cycles=worst_reference_cycles, hot_after=hot_after,
-            **options,
-        )  # fmt: skip
-    return UnicornEngine(isa, *arguments, **options)
+        return CheckedEngine(isa, *arguments, check_every=check_every, **options)
+    from cosim.engine.native.engine import NativeEngine  # LLVM: half a second
+
+    return NativeEngine(isa, *arguments, **options)

@@ -50,6 +50,7 @@ class Control(IntEnum):
     WALK_TABLE = 43  # host address of the walk table
     SIGNATURES = 44  # host address of one u64 per frame: hash of the code translated from it, or 0
     PAGE_OF_FRAME = 45  # host address of one u64 per frame: virtual page that last mapped it
+    KEPT = 46  # host address of native.frames.KeptFrames' words; 0: nothing is kept
     # Atomics.
     BYTE_CLASSES = 48  # host address of 256 classes of bytes
     PATTERNS = 49  # host address of (mask, value, atomic) rows of u64

@@ -52,6 +52,8 @@ def byte_classes(forms: AtomicForms) -> bytes:
 class UnicornEngine:
     """One core.  `control` is the block it shares with the hooks and the stream's writer."""
 
+    translation_hook: Any = hooks.translation_hook
+
     def __init__(
         self,
         isa: Isa,
@@ -152,7 +154,7 @@ class UnicornEngine:
             ("UC_HOOK_CODE", hooks.code_hook),
             ("UC_HOOK_MEM_READ", hooks.read_hook),
             ("UC_HOOK_MEM_WRITE", hooks.write_hook),
-            ("UC_HOOK_TLB_FILL", hooks.translation_hook),
+            ("UC_HOOK_TLB_FILL", self.translation_hook),
             ("UC_HOOK_INTR", hooks.exception_hook),
             ("UC_HOOK_INSN_INVALID", hooks.invalid_hook),
         ):

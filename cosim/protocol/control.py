@@ -35,7 +35,9 @@ NAME = (1, 64)
 LINE = (0, 4000)
 CORES_MAX = 64
 ROLES = ("memsys", "timebase", "node", "home", "host", "pager")
-ERROR_CLASSES = ("InputError", "ProtocolError", "MachineError", "InvariantError", "unexpected")
+ERROR_CLASSES = (
+    "InputError", "ProtocolError", "MachineError", "InvariantError", "EnginesDiffer", "unexpected",
+)  # fmt: skip
 
 HELLO = Message("hello",
     "First message of every component; refused without the run's token or with other tables.", (

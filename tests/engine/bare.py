@@ -1,108 +1,36 @@
-"""A machine with one core and no kernel: memory, page tables, one engine, a fake memory system."""
+"""A machine with one core and no kernel, with a fake memory system, that loads programs."""
 
-import mmap
 from pathlib import Path
 
-import numpy as np
 from elftools.elf.elffile import ELFFile
 
-from cosim import isa as isas
-from cosim.engine import choice
 from cosim.engine.interface import UNLIMITED, Reason, Stop
-from cosim.engine.stream import CORE_STREAM_BYTES, CoreStream
-from cosim.engine.writer import StreamWriter
-from cosim.paging import EntryKind, Protection
-from cosim.units import PAGE_BYTES, MiB, align_down, align_up
+from cosim.engine.stream import CoreStream
+from cosim.paging import Protection
+from cosim.units import PAGE_BYTES, MiB
+from launch.differential.bare import ALL, READ_WRITE, BareMachine
 from tests.engine.fake_port import FakeMemory
 
-READ_WRITE = Protection.READ | Protection.WRITE
+__all__ = ["ALL", "CODE", "READ_WRITE", "STACK_TOP", "Bare"]
+
 CODE = Protection.READ | Protection.EXECUTE
-ALL = READ_WRITE | Protection.EXECUTE
 STACK_TOP = 0x7FFF_FFFF_F000
 STACK_BYTES = 1 * MiB
 ENGINE = "unicorn"  # of machines that do not say; see conftest
-TABLES_AT = 1 * MiB  # first frame that is handed out
 
 
-class Bare:
-    """The machine.  `engine`, `memory` (FakeMemory), `writer`, `isa`; frames are handed out in
-    order.
-    """
+class Bare(BareMachine):
+    """The machine.  `memory`: FakeMemory."""
 
-    def __init__(
-        self, name: str, *, levels: int = 4, memory_bytes: int = 128 * MiB, **options
-    ) -> None:
-        self.isa = isas.find(name)
-        self.format = self.isa.paging.FORMATS[levels]
-        self.physical = np.frombuffer(mmap.mmap(-1, memory_bytes), dtype=np.uint8)
-        self.stream = CoreStream(np.zeros(CORE_STREAM_BYTES, dtype=np.uint8), 0)
-        self.memory = FakeMemory(self.stream, options.pop("cost_cycles", 1))
-        self.engine = choice.make(
-            options.pop("engine", ENGINE),
-            self.isa,
-            self.physical,
-            self.stream,
-            levels=levels,
-            port=self.memory.port,
-            worst_reference_cycles=20_000,
-            **options,
-        )
-        self.writer = StreamWriter(self.engine.control, self.stream)
-        self.next_frame = TABLES_AT
-        self.root = self.frame()
-        self.engine.set_translation(self.root, 0)
+    def __init__(self, name: str, *, memory_bytes: int = 128 * MiB, **options) -> None:
+        cost = options.pop("cost_cycles", 1)
 
-    def frame(self) -> int:
-        self.next_frame += PAGE_BYTES
-        return self.next_frame - PAGE_BYTES
+        def port(stream: CoreStream) -> tuple[int, int]:
+            self.memory = FakeMemory(stream, cost)
+            return self.memory.port
 
-    def word(self, address: int) -> np.ndarray:
-        return self.physical[address : address + 8].view(np.uint64)
-
-    def entry_address(self, virtual: int) -> int:
-        """Physical address of the last-level entry for `virtual`; tables are made on the way."""
-        table = self.root
-        for number, level in enumerate(self.format.levels[:-1]):
-            at = table + 8 * level.index(virtual)
-            kind, physical, _ = level.decode(int(self.word(at)[0]))
-            if kind == EntryKind.INVALID:
-                physical = self.frame()
-                self.word(at)[0] = self.format.encode_table(number, physical)
-            table = physical
-        return table + 8 * self.format.levels[-1].index(virtual)
-
-    def map(self, virtual: int, protection: Protection = ALL, physical: int | None = None) -> int:
-        """Map one page; its frame."""
-        physical = self.frame() if physical is None else physical
-        entry = self.format.encode_page(physical, protection)
-        self.word(self.entry_address(virtual))[0] = entry
-        return physical
-
-    def unmap(self, virtual: int) -> None:
-        self.word(self.entry_address(virtual))[0] = 0
-        self.engine.flush_tlb()
-
-    def map_range(self, start: int, length: int, protection: Protection = ALL) -> None:
-        for page in range(
-            align_down(start, PAGE_BYTES), align_up(start + length, PAGE_BYTES), PAGE_BYTES
-        ):
-            if self.engine.translate(page) is None:
-                self.map(page, protection)
-
-    def write(self, virtual: int, data: bytes) -> None:
-        """Copy into virtual memory, page by page, whatever its rights."""
-        while data:
-            part = data[: PAGE_BYTES - virtual % PAGE_BYTES]
-            physical = self.engine.translate(virtual)
-            assert physical is not None
-            self.physical[physical : physical + len(part)] = np.frombuffer(part, dtype=np.uint8)
-            virtual += len(part)
-            data = data[len(part) :]
-
-    def read(self, virtual: int, length: int) -> bytes:
-        physical = self.engine.translate(virtual)
-        assert physical is not None and physical % PAGE_BYTES + length <= PAGE_BYTES
-        return self.physical[physical : physical + length].tobytes()
+        engine = options.pop("engine", ENGINE)
+        super().__init__(name, engine=engine, port=port, memory_bytes=memory_bytes, **options)
 
     def load(self, path: Path) -> None:
         """Map and copy a static ELF, and a stack."""

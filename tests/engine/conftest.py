@@ -1,11 +1,11 @@
-"""Every test of the engine runs with both engines (an ISA without rows has only one)."""
+"""Every test of the engine runs with every engine (an ISA without rows has only one)."""
 
 import pytest
 
 from tests.engine import bare
 
 
-@pytest.fixture(autouse=True, params=["unicorn", "native"])
+@pytest.fixture(autouse=True, params=["unicorn", "native", "checked"])
 def engine(request, monkeypatch):
     """Name of the engine that machines of this test get."""
     monkeypatch.setattr(bare, "ENGINE", request.param)

@@ -60,6 +60,7 @@ def make(name: str = "triad.aarch64", ipc: str = "1", **node) -> tuple[Core, Fak
             "time.ipc": ipc,
             "engine": tests.engine.bare.ENGINE,
             "engine.hot_after": 1,
+            "engine.check_every": 1000,
         },
         isas.find(name.partition(".")[2]),
         {"physical": Segment(bare.physical), "stream": Segment(stream)},

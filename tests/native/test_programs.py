@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from cosim import isa as isas
 from cosim.engine.interface import UNLIMITED, Reason
 from tests.engine.assembly import assemble
 from tests.engine.bare import READ_WRITE, Bare
-from tests.native.forms import EXAMPLES
 from tests.oracle.riscv_programs import PROGRAMS, SMALLER, build
 
 BUILT = {f"{name}.riscv64": name for name in SMALLER}
-NAMES = [path.name for path in sorted(PROGRAMS.iterdir()) if path.suffix[1:] in EXAMPLES]
+NAMES = [path.name for path in sorted(PROGRAMS.iterdir()) if path.suffix[1:] in isas.BUNDLED]
 NAMES += BUILT
 DATA = 0x0000_7000_0000_0000
 

@@ -6,8 +6,8 @@ Unicorn.
 
 import pytest
 
+from launch.differential.bench import DATA_MIDDLE, Bench
 from tests.engine.assembly import assemble
-from tests.native.pair import DATA_MIDDLE, Pair
 
 ONE, ZERO, THREE, MAXIMUM = 0x3FF << 52, 0, 0x4008 << 48, 0x7FEF_FFFF_FFFF_FFFF
 VALUES = {
@@ -49,9 +49,9 @@ SEQUENCES = {
 def test_sequences_agree(isa, name, block):
     parts = [part.strip() for part in SEQUENCES[isa][name].split(";")]
     code = assemble(isa, {name: "\n".join(parts)})[name]
-    pair = Pair(isa, block_instructions=block)
-    (pc,) = pair.place([code])
-    pair.step(pc, VALUES[isa], len(parts))
+    bench = Bench(isa, block_instructions=block)
+    (pc,) = bench.place([code])
+    bench.step(pc, VALUES[isa], len(parts))
 
 
 @pytest.mark.parametrize(
@@ -60,12 +60,12 @@ def test_sequences_agree(isa, name, block):
 def test_raised_flags_are_seen_without_the_other_engine(isa, register, flags):
     parts = SEQUENCES[isa]["raised"].split("; ")
     code = assemble(isa, {"raised": "\n".join(parts)})["raised"]
-    pair = Pair(isa, block_instructions=64)
-    (pc,) = pair.place([code])
-    pair.step(pc, VALUES[isa], len(parts))
-    assert pair.native.engine.read(register) == flags, "divided by zero, inexact"
+    bench = Bench(isa, block_instructions=64)
+    (pc,) = bench.place([code])
+    bench.step(pc, VALUES[isa], len(parts))
+    assert bench.engine.read(register) == flags, "divided by zero, inexact"
     behind = {"0x00000000", "0x0000"}
-    assert set(pair.native.engine.fallbacks) <= behind, "only what is behind the sequence"
+    assert set(bench.engine.fallbacks) <= behind, "only what is behind the sequence"
 
 
 # Arm finds an underflow before rounding, x86 after it: the smallest normal number comes out.
@@ -84,13 +84,13 @@ UNDERFLOWS = {
 
 
 @pytest.fixture(scope="module")
-def pair():
-    return Pair("aarch64")
+def bench():
+    return Bench("aarch64", block_instructions=1)
 
 
 @pytest.fixture(scope="module")
 def riscv():
-    return Pair("riscv64")
+    return Bench("riscv64", block_instructions=1)
 
 
 # RISC-V finds it after rounding (11.2), as the host does: the smallest normal number comes out.
@@ -108,13 +108,13 @@ def test_underflow_is_seen_after_rounding(riscv, text):
     (pc,) = riscv.place([assemble("riscv64", {text: text})[text]])
     first, second = AFTER[text]
     riscv.step(pc, {"f1": first, "f2": second, "fcsr": 0})
-    assert riscv.native.engine.read("fcsr") & 1, "inexact"
-    assert not riscv.native.engine.fallbacks
+    assert riscv.engine.read("fcsr") & 1, "inexact"
+    assert not riscv.engine.fallbacks
 
 
 @pytest.mark.parametrize("text", UNDERFLOWS)
-def test_underflow_is_seen_before_rounding(pair, text):
-    (pc,) = pair.place([assemble("aarch64", {text: text})[text]])
+def test_underflow_is_seen_before_rounding(bench, text):
+    (pc,) = bench.place([assemble("aarch64", {text: text})[text]])
     first, second = UNDERFLOWS[text]
-    pair.step(pc, {"v1": first, "v2": second, "fpsr": 0})
-    assert pair.native.engine.read("fpsr") & 1 << 3, "FPSR.UFC"
+    bench.step(pc, {"v1": first, "v2": second, "fpsr": 0})
+    assert bench.engine.read("fpsr") & 1 << 3, "FPSR.UFC"

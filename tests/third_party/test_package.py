@@ -4,6 +4,7 @@
 all that the simulator knows of it.
 """
 
+import json
 import os
 import re
 import shutil
@@ -84,6 +85,14 @@ def test_threads_migrate_between_it_and_the_others(installed, tmp_path, design):
     found = statistics(tmp_path)
     for node in ("x86", "small", "riscv"):
         assert found[f"{node}.migrations.received"] > 0
+
+
+def test_its_instructions_are_fuzzed_as_its_bases(installed):
+    command = ("-m", "launch.cli", "fuzz", "--isa", "rv48", "--sequences", "3", "--json")
+    done = installed(*command)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["isa"] == "rv48" and answer["compared"] > answer["instructions"] > 20
 
 
 def test_a_name_tells_its_nodes(installed):

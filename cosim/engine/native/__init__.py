@@ -8,5 +8,7 @@
  code_space: where blocks live; links, the jump cache, forgetting
  runtime:    the compiled loop between blocks; TLB fills; flush of records
  engine:     interface.Engine; whatever has no stencil runs on Unicorn, one instruction at a time
+ checked:    the engine, compared with Unicorn every so many instructions (oracle, frames,
+             difference, bisection); examples: what tests of single forms and `stramash fuzz` draw
 ```
 """

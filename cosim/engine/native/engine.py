@@ -79,11 +79,13 @@ class NativeEngine:
     whole_blocks: `run` ends before a block that would pass the limit, when one was executed.
     """
 
+    reference_class = UnicornEngine
+
     def __init__(
         self, isa: Any, physical: np.ndarray, stream: Any, *, worst_reference_cycles: int = 20_000,
         hot_after: int = 1, **options: Any,
     ) -> None:  # fmt: skip
-        self.reference = UnicornEngine(isa, physical, stream, **options)
+        self.reference = self.reference_class(isa, physical, stream, **options)
         self.isa = isa
         self.control, self.words = self.reference.control, self.reference.words
         self._physical = physical
