@@ -22,7 +22,10 @@ Beside = Annotated[
     ),
 ]
 System = Annotated[
-    str, typer.Option("--os", help="operating-system design: vanilla, fused, or MODULE:NAME")
+    str,
+    typer.Option(
+        "--os", help="operating-system design: vanilla, fused, multi-shm, multi-tcp, or MODULE:NAME"
+    ),
 ]
 Memory = Annotated[str | None, typer.Option("--memory", help="separated, shared or fully-shared")]
 Preset = Annotated[
