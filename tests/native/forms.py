@@ -153,7 +153,7 @@ ADDRESSES = {"aarch64": arm_addresses, "x86_64": x86_addresses, "riscv64": riscv
 KEPT = {
     "aarch64": {"pc", "fpcr", "tpidr_el0", "nzcv"},
     "x86_64": {
-        "rip", "rflags", "gs_base", "mxcsr", "fpcw", "fpsw", "fptag", *(f"st{i}" for i in range(8)),
+        "rip", "rflags", "gs_base", "mxcsr", "fpsw", "fptag", *(f"st{i}" for i in range(8)),
     },
     "riscv64": {"pc", "fcsr"},
 }  # fmt: skip
