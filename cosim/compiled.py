@@ -12,14 +12,16 @@ import sys
 from pathlib import Path
 
 SOURCE_ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("cosim", "memsys")  # what instruction sets add is data, not compiled
+# Patterns: x86-64's flags are compiled, with places of registers from other modules in the code.
+PACKAGES = ("cosim", "isa_*", "launch/differential", "memsys")
 
 
-def _sources_digest() -> str:
+def sources_digest(root: Path) -> str:
+    """Names the cache folder: of all sources below `root` that compiled code depends on."""
     digest = hashlib.sha256(sys.version.encode())
     for package in PACKAGES:
-        for path in sorted((SOURCE_ROOT / package).rglob("*.py")):
-            digest.update(path.relative_to(SOURCE_ROOT).as_posix().encode())
+        for path in sorted(root.glob(f"{package}/**/*.py")):
+            digest.update(path.relative_to(root).as_posix().encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -31,7 +33,7 @@ def cache_root() -> Path:
 
 
 if "NUMBA_CACHE_DIR" not in os.environ:
-    os.environ["NUMBA_CACHE_DIR"] = str(cache_root() / f"numba-{_sources_digest()}")
+    os.environ["NUMBA_CACHE_DIR"] = str(cache_root() / f"numba-{sources_digest(SOURCE_ROOT)}")
 
 import numba  # noqa: E402  (the cache folder must be named first)
 from llvmlite import ir  # noqa: E402

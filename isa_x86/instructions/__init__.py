@@ -8,13 +8,20 @@ from typing import Any
 import numpy as np
 
 from cosim.engine.native.table import Instruction
-from isa_x86.instructions import branches, floating, integer, memory, vector
+from isa_x86.instructions import branches, extensions, floating, integer, memory, vector
 from isa_x86.instructions.decoder import Decoder
 from isa_x86.instructions.flags import STATUS, helper, settle
 from isa_x86.instructions.layout import HOLES, LAYOUT
 from isa_x86.instructions.plan import plan
 
-ROWS = (*integer.ROWS, *branches.ROWS, *memory.ROWS, *vector.ROWS, *floating.ROWS)
+ROWS = (
+    *integer.ROWS,
+    *branches.ROWS,
+    *memory.ROWS,
+    *vector.ROWS,
+    *floating.ROWS,
+    *extensions.ROWS,
+)
 DECODER = Decoder(ROWS)
 HELPER_ADDRESS = helper.address
 

@@ -6,7 +6,7 @@ from isa_x86 import instructions, registers
 from isa_x86.instructions.layout import ABSOLUTE, NO_REGISTER
 
 KEPT = frozenset({
-    "rip", "rflags", "gs_base", "mxcsr", "fpcw", "fpsw", "fptag", *(f"st{i}" for i in range(8)),
+    "rip", "rflags", "gs_base", "mxcsr", "fpsw", "fptag", *(f"st{i}" for i in range(8)),
 })  # fmt: skip
 NUMBERS: frozenset[str] = frozenset()
 OFFSETS = frozenset({"fs_base"})

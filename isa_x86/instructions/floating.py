@@ -10,7 +10,7 @@ from cosim.engine.native.emitter import F32, F64, I32, I64
 from cosim.engine.native.values import any_lane, shuffle
 from isa_x86.instructions.decoder import Flagged as Row
 from isa_x86.instructions.flags import CF, PF, ZF, Effect, set_word
-from isa_x86.instructions.layout import rm, set_reg
+from isa_x86.instructions.layout import address, rm, set_reg
 from isa_x86.instructions.vector import andn, binary, lanes, mask, put, simple, source, target, two
 
 SINGLES, DOUBLES = ir.VectorType(F32, 4), ir.VectorType(F64, 2)
@@ -273,8 +273,14 @@ def scalar_rows():
         )
 
 
+def store_control(e, f):
+    """fnstcw: C libraries ask for the rounding mode when they read a number."""
+    e.store(address(e, f), 2, e.get("fpcw", 16))
+
+
 # fmt: off
 ROWS = (
+    Row("fnstcw", "11011001 /7m", "FSTCW/FNSTCW", store_control),
     *arithmetic_rows(),
     *bitwise_rows(),
     *scalar_rows(),
