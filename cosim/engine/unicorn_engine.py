@@ -28,6 +28,9 @@ from cosim.units import PAGE_BYTES, PAGE_SHIFT
 
 CODE_BYTES = 16  # enough for any instruction
 GIVE_UP_RETURNS = 1000  # returns of the translator without a reason before that is an error
+# Of an instruction, by the alignment of instructions; with one length none lies on two pages.
+LONGEST_BYTES = {1: 15, 2: 4, 4: 4}
+NOT_TRIED = (-1, 0)  # PC at which translation failed, where it was ended then
 EMPTY_SLOTS = np.full(2 * FETCH_SLOTS, NONE, dtype=np.uint64)
 
 DENIED_HOOKS = {
@@ -75,6 +78,7 @@ class UnicornEngine:
         self._traps = isa.traps
         self._frequency_hz = frequency_hz
         self._look_ahead_end = 0
+        self._look_ahead_tried = NOT_TRIED
         self._physical = physical
         self._stream = stream
         self.control = np.zeros(CONTROL_WORDS, dtype=np.uint64)
@@ -190,6 +194,7 @@ class UnicornEngine:
         words[Control.RECORD_LIMIT] = record_limit
         words[Control.CYCLE_LIMIT] = max(cycle_limit, 0)
         hooks.set_limits(self.control)
+        self._look_ahead_tried = NOT_TRIED
         fruitless = 0
         while fruitless < GIVE_UP_RETURNS:
             begun = words[Control.COUNT]
@@ -202,7 +207,10 @@ class UnicornEngine:
                 self._stream.header[Word.INSTRUCTIONS_USER] = words[Control.COUNT]
                 self._stream.header[Word.FETCHES_USER] = words[Control.COUNT]
                 return stop
-            fruitless = fruitless + 1 if words[Control.COUNT] == begun else 0
+            if words[Control.COUNT] == begun:
+                fruitless += 1
+            else:
+                fruitless, self._look_ahead_tried = 0, NOT_TRIED
         raise MachineError(
             f"{self.isa.name}: the translator returned {GIVE_UP_RETURNS} times without executing, "
             f"PC {self.read('pc'):#x}, error {error}; please report the program"
@@ -244,18 +252,24 @@ class UnicornEngine:
     def _looked_ahead(self) -> bool:
         """Did translation fail at an instruction over the end of the page, with others before it?
 
-        Those run first, so that the fault comes where it belongs.  Only where instructions have two
-        lengths: the one in question then starts 2 bytes before the end.
+        Those run first, so that the fault comes where it belongs.  Where the instruction starts is
+        not known: translation ends at one place after the other, the last one first, until there
+        are no more.
         """
-        if self._traps.PC_ALIGNMENT_BYTES != 2:
-            return False
+        alignment = self._traps.PC_ALIGNMENT_BYTES
         pc = self.read("pc")
         end = (pc | PAGE_BYTES - 1) + 1
         beyond = self.words[Control.FAULT_ACCESS] == Access.EXECUTE
-        if not beyond or self.words[Control.FAULT_ADDRESS] != end or pc >= end - 2:
+        if not beyond or self.words[Control.FAULT_ADDRESS] != end:
             return False
+        start, tried = self._look_ahead_tried
+        place = (tried if start == pc else end) - alignment
+        if place <= max(pc, end - LONGEST_BYTES[alignment]):
+            self._look_ahead_tried = NOT_TRIED
+            return False
+        self._look_ahead_tried = pc, place
         self.words[Control.FAULT] = Fault.NOT
-        self._look_ahead_end = end - 2
+        self._look_ahead_end = place
         return True
 
     def _no_report(self, error: int) -> Stop | None:

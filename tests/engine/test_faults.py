@@ -28,6 +28,7 @@ SOURCES = {
             xor ebx, ebx; mov ecx, 1
         1:  mov [rdi + 1], ecx; call rdi; shl rbx, 8; or rbx, rax
             inc ecx; cmp ecx, 4; jne 1b; hlt""",
+        "over": "inc ecx; inc edx; nop; movabs rax, 0x1234567812345000; hlt",
         "four": "mov eax, 4; hlt",
         "five": "mov eax, 5; hlt",
     },
@@ -126,27 +127,39 @@ def test_second_page_missing(isa):
     assert bare.engine.instructions == 0
 
 
+# Bytes of the three instructions before, and of the next one on the first page.
+OVER = [("riscv64", 6, 2, ("t0", "t1"), 0x1234_5000)]
+OVER += [("x86_64", 5, bytes_, ("rcx", "rdx"), 0x1234_5678_1234_5000) for bytes_ in (1, 2, 5, 9)]
+
+
 @pytest.mark.parametrize("budget", [1, 2, 1000])
-def test_an_instruction_over_two_pages_faults_where_it_stands(budget):
+@pytest.mark.parametrize(("isa", "before", "first", "counts", "result"), OVER)
+def test_an_instruction_over_two_pages_faults_where_it_stands(
+    isa, before, first, counts, result, budget
+):
     """Not where the translator, which looks ahead, began: those before it have been executed."""
-    code = CODES["riscv64"]["over"]
-    before = 6  # bytes of the three compressed instructions
-    start = AT + PAGE_BYTES - before - 2
-    bare = Bare("riscv64", levels=5, memory_bytes=16 * MiB)
+    code = CODES[isa]["over"]
+    start = AT + PAGE_BYTES - before - first
+    bare = Bare(isa, levels=5, memory_bytes=16 * MiB)
     bare.map(AT, CODE)
-    bare.write(start, code[: before + 2])
+    bare.write(start, code[: before + first])
     bare.start(start, 0)
     bare.writer.inline = True
-    stop = bare.run(budget)
-    assert (stop.reason, stop.address, stop.access) == (
-        Reason.PAGE_FAULT, AT + PAGE_BYTES, Access.EXECUTE
-    )  # fmt: skip
-    assert bare.engine.read("pc") == start + before
-    assert (bare.engine.instructions, bare.engine.read("t0"), bare.engine.read("t1")) == (3, 1, 1)
+    for round_ in (1, 2):  # the second time all of it is translated again
+        stop = bare.run(budget)
+        assert (stop.reason, stop.address, stop.access) == (
+            Reason.PAGE_FAULT, AT + PAGE_BYTES, Access.EXECUTE
+        )  # fmt: skip
+        assert bare.engine.read("pc") == start + before
+        assert bare.engine.instructions == 3 * round_
+        assert [bare.engine.read(name) for name in counts] == [round_, round_]
+        bare.engine.write("pc", start)
+    bare.engine.write("pc", start + before)
     bare.map(AT + PAGE_BYTES, CODE)
-    bare.write(AT + PAGE_BYTES, code[before + 2 :])
+    bare.write(AT + PAGE_BYTES, code[before + first :])
     assert bare.run(budget).reason == Reason.ILLEGAL
-    assert (bare.engine.instructions, bare.engine.read("a0")) == (4, 0x1234_5000)
+    assert bare.engine.instructions == 7
+    assert bare.engine.read(RESULT[isa]) == result
 
 
 @pytest.mark.parametrize("isa", ALL_ISAS)
