@@ -14,7 +14,7 @@ from dataclasses import replace
 import pytest
 
 from cosim import isa as isas
-from cosim.engine.interface import Reason
+from cosim.engine.interface import UNLIMITED, Reason
 from cosim.engine.native import bisection, stencils
 from cosim.engine.native.examples import parts
 from cosim.errors import EnginesDiffer
@@ -283,6 +283,19 @@ def test_a_block_before_a_missing_page_is_not_mistaken(additions):
     assert bare.engine.read("rax") == additions
     assert bare.engine.instructions == 2 + additions
     assert bare.engine.compared == 2
+
+
+def test_a_limit_just_before_a_fault_is_not_mistaken():
+    """The clock ends the native engine's run where Unicorn, which knows no prices, goes on."""
+    bare = checked(f"mov rsi, {UNMAPPED:#x}; mov eax, 5; push rax; add eax, 9; mov rbx, [rsi]; ud2")
+    reasons = []
+    for cycles in range(40):
+        stop = bare.engine.run(
+            instruction_limit=UNLIMITED, record_limit=UNLIMITED, cycle_limit=cycles
+        )
+        reasons.append(stop.reason)
+    assert reasons[0] == Reason.LIMIT and reasons[-1] == Reason.PAGE_FAULT
+    assert bare.engine.instructions == bare.engine.compared == 4
 
 
 def test_bisection_asks_as_seldom_as_it_can():

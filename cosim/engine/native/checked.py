@@ -114,7 +114,7 @@ class CheckedEngine(NativeEngine):
         found = self._outcome(start, stop)
         if _looked_ahead(wanted) and stop.reason == Reason.LIMIT:
             wanted = replace(wanted, stop=stop)  # before the block that looks ahead
-        if stop.reason == Reason.LIMIT and found.instructions < wanted.instructions:
+        if stop.reason == Reason.LIMIT and self.instructions < reached:  # by the clock
             wanted = self._again(start, found)
         differences = self._differences(start, wanted, found)
         self.stretches += 1
