@@ -14,7 +14,7 @@ from dataclasses import replace
 import pytest
 
 from cosim import isa as isas
-from cosim.engine.interface import Reason
+from cosim.engine.interface import UNLIMITED, Reason
 from cosim.engine.native import bisection, stencils
 from cosim.engine.native.examples import parts
 from cosim.errors import EnginesDiffer
@@ -265,10 +265,14 @@ def test_code_that_stores_into_its_own_block_is_not_mistaken():
     assert bare.engine.read("rax") == 3 + 2 + 1
 
 
-def test_a_block_before_a_missing_page_is_not_mistaken():
-    """The last instruction begins in this page and ends in the next, which is not there."""
-    code = assemble("x86_64", {"end": "xor eax, eax\nadd rax, 1\nadd rax, 0x11223344"})["end"]
-    first = 2 + 4 + 3
+@pytest.mark.parametrize("additions", [1, 5])
+def test_a_block_before_a_missing_page_is_not_mistaken(additions):
+    """The last instruction begins in this page and ends in the next, which is not there; of two
+    blocks the second is the one that reaches it.
+    """
+    lines = ["xor eax, eax", "jmp 1f", "1:", *["add rax, 1"] * additions, "add rax, 0x11223344"]
+    code = assemble("x86_64", {"end": "\n".join(lines)})["end"]
+    first = len(code) - 3
     bare = Bare("x86_64", engine="checked", check_every=1000)
     bare.map_range(AT_PAGE_END - 4096, 4096)
     bare.write(AT_PAGE_END - first, code[:first])
@@ -276,8 +280,22 @@ def test_a_block_before_a_missing_page_is_not_mistaken():
     bare.writer.inline = True
     stop = bare.run()
     assert (stop.reason, stop.address) == (Reason.PAGE_FAULT, AT_PAGE_END)
-    assert bare.engine.read("rax") == 1
-    assert (bare.engine.instructions, bare.engine.unchecked) == (2, 2)
+    assert bare.engine.read("rax") == additions
+    assert bare.engine.instructions == 2 + additions
+    assert bare.engine.compared == 2
+
+
+def test_a_limit_just_before_a_fault_is_not_mistaken():
+    """The clock ends the native engine's run where Unicorn, which knows no prices, goes on."""
+    bare = checked(f"mov rsi, {UNMAPPED:#x}; mov eax, 5; push rax; add eax, 9; mov rbx, [rsi]; ud2")
+    reasons = []
+    for cycles in range(40):
+        stop = bare.engine.run(
+            instruction_limit=UNLIMITED, record_limit=UNLIMITED, cycle_limit=cycles
+        )
+        reasons.append(stop.reason)
+    assert reasons[0] == Reason.LIMIT and reasons[-1] == Reason.PAGE_FAULT
+    assert bare.engine.instructions == bare.engine.compared == 4
 
 
 def test_bisection_asks_as_seldom_as_it_can():

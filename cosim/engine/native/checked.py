@@ -112,7 +112,9 @@ class CheckedEngine(NativeEngine):
             reached = min(limit, reached + 1)
         stop = super().run(instruction_limit=reached, **limits)
         found = self._outcome(start, stop)
-        if stop.reason == Reason.LIMIT and found.instructions < wanted.instructions:
+        if _looked_ahead(wanted) and stop.reason == Reason.LIMIT:
+            wanted = replace(wanted, stop=stop)  # before the block that looks ahead
+        if stop.reason == Reason.LIMIT and self.instructions < reached:  # by the clock
             wanted = self._again(start, found)
         differences = self._differences(start, wanted, found)
         self.stretches += 1
