@@ -10,8 +10,6 @@ two.  What is known to be Unicorn's fault is not reported:
 
 - it loses x86 flags when an instruction of a translated block faults behind one that set them: what
   registers were is found by running it again up to there;
-- where instructions are of many lengths it reports that the next page cannot be fetched at the
-  start of the block that would reach it: the native engine goes there unchecked;
 - a store into the block that is being executed begins the instruction again, and it is counted
   twice: such a stretch is not compared.
 """
@@ -22,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from cosim.engine.control import Control
-from cosim.engine.interface import UNLIMITED, Access, Reason, Stop
+from cosim.engine.interface import UNLIMITED, Reason, Stop
 from cosim.engine.native import bisection, frames
 from cosim.engine.native.difference import (
     Difference,
@@ -39,13 +37,10 @@ from cosim.engine.native.translator import LONGEST_BYTES
 from cosim.engine.stream import ADDRESS_MASK, KIND_SHIFT, RING_RECORDS, Kind
 from cosim.errors import EnginesDiffer
 from cosim.isa import Isa
-from cosim.units import LINE_BYTES, PAGE_SHIFT
+from cosim.units import LINE_BYTES
 
 LINE_SHIFT = LINE_BYTES.bit_length() - 1
 COMPLETED = (Reason.LIMIT, Reason.SYSTEM_CALL)  # the last instruction was executed
-# Executed where Unicorn cannot go on: more than its block has in the rest of a page, so that the
-# native engine does not stop there and ask it.
-BEHIND_LOOK = 64
 STORES = (Kind.STORE, Kind.STORE_REST)
 
 
@@ -104,16 +99,10 @@ class CheckedEngine(NativeEngine):
         start = self._begin()
         wanted = self._oracle.outcome(start, limit)
         reached = start.count + wanted.instructions
-        if _looked_ahead(wanted):
-            if wanted.instructions == 0:
-                return self._unchecked(limit, limits)
-            wanted = self._oracle.outcome(start, reached)
-        elif wanted.stop.reason != Reason.LIMIT:
+        if wanted.stop.reason != Reason.LIMIT:
             reached = min(limit, reached + 1)
         stop = super().run(instruction_limit=reached, **limits)
         found = self._outcome(start, stop)
-        if _looked_ahead(wanted) and stop.reason == Reason.LIMIT:
-            wanted = replace(wanted, stop=stop)  # before the block that looks ahead
         if stop.reason == Reason.LIMIT and self.instructions < reached:  # by the clock
             wanted = self._again(start, found)
         differences = self._differences(start, wanted, found)
@@ -124,7 +113,7 @@ class CheckedEngine(NativeEngine):
             self.unchecked += found.instructions
         else:
             self._fail(start, max(wanted.instructions, found.instructions) + 1, differences)
-        return self._unchecked(limit, limits) if _looked_ahead(found) else (stop, reached)
+        return stop, reached
 
     def _begin(self) -> Start:
         """A stretch begins: frames are kept anew from here on."""
@@ -143,14 +132,6 @@ class CheckedEngine(NativeEngine):
         """Have both engines ask before they write to a frame."""
         clear_tlb(self._state)
         self.reference.flush_tlb()
-
-    def _unchecked(self, limit: int, limits: dict[str, int]) -> tuple[Stop, int]:
-        """Go on where Unicorn cannot, as _stretch does."""
-        begun = self.instructions
-        reached = min(limit, begun + BEHIND_LOOK)
-        stop = super().run(instruction_limit=reached, **limits)
-        self.unchecked += self.instructions - begun
-        return stop, reached
 
     def _outcome(self, start: Start, stop: Stop) -> Outcome:
         """What the native engine did since `start`."""
@@ -251,17 +232,6 @@ class CheckedEngine(NativeEngine):
             "checked.unchecked": self.unchecked,
             "checked.stretches": self.stretches,
         }
-
-
-def _looked_ahead(outcome: Outcome) -> bool:
-    """Did Unicorn stop because of a page that this instruction may not need?"""
-    stop = outcome.stop
-    faulted = stop.reason in (Reason.PAGE_FAULT, Reason.MACHINE_CHECK)
-    return (
-        faulted
-        and stop.access == Access.EXECUTE
-        and stop.address >> PAGE_SHIFT != outcome.pc >> PAGE_SHIFT
-    )
 
 
 def _stores_into_its_code(start: Start, outcome: Outcome) -> bool:
