@@ -102,9 +102,19 @@ def segments_of(pid: int) -> set[int]:
 
 
 def assert_segments_gone(segments: set[int]) -> None:
-    """No process of this host has one of these segments open."""
-    holders = {process.pid for process in psutil.process_iter()}
-    assert not [pid for pid in holders if segments_of(pid) & segments]
+    """No process of this host has one of these segments open.
+
+    A process that dies gives its memory back first, and its command line with it, then its files.
+    """
+
+    def holders() -> list[int]:
+        pids = [process.pid for process in psutil.process_iter()]
+        return [pid for pid in pids if segments_of(pid) & segments]
+
+    deadline_s = time.monotonic() + DOWN_SECONDS_MAX
+    while holders():
+        assert time.monotonic() < deadline_s, f"still open in {holders()}"
+        time.sleep(0.05)
 
 
 class Command:
