@@ -14,17 +14,8 @@ from cosim.engine.stream import Kind
 from memsys import header
 from memsys.coherence import State
 from memsys.domains import COUNTERS, ask_domains, domain_left, write_back
-from memsys.rows import first_lane, get_word, match_row, push_row, put_word
-from memsys.sets import (
-    FLAG_BITS,
-    FLAGS_END,
-    SET_MASK,
-    TAG_SHIFT,
-    WAYS,
-    find,
-    first_way,
-    key_of,
-)
+from memsys.rows import get_word, push_row, put_word
+from memsys.sets import WAYS, find, first_way, key_of, line_of
 from memsys.state import IN_L1D, IN_L1I, STATE_MASK, CoreWord, DomainWord
 from memsys.statistics import Counter
 from memsys.third_level import memory_access
@@ -35,15 +26,10 @@ NOT_SERVED = np.int64(-1)
 
 
 @inner_kernel
-def line_of(h, at, word, line):
-    """The line of a word in the set that `line` belongs to."""
-    return word >> FLAG_BITS << h[at + TAG_SHIFT] | line & h[at + SET_MASK]
-
-
-@inner_kernel
-def match(h, at, first, line):
-    """Mask of the lane of the set at `first` that holds `line`, or 0."""
-    return match_row(h, first, key_of(h, at, line), 1, FLAGS_END - 1)
+def leave_for_l2(h, place, state):
+    """A line that L1D had in `state`, E or M, is in the own L2 alone, at `place`."""
+    # M has both bits of the state set, so it can be put over E.
+    put_word(h, place, (get_word(h, place) | (M if state == M else I)) & ~IN_L1D)
 
 
 @inner_kernel
@@ -53,11 +39,11 @@ def third_level_near(h, c, kind, line):
     l3 = d + DomainWord.L3
     below, outer = first_way(h, c + CoreWord.L2, line), first_way(h, l3, line)
     store = kind != LOAD
-    mask = match(h, l3, outer, line)
+    found = find(h, l3, line)
     state = I
     lane = h[l3 + WAYS] - 1
-    if mask:
-        lane = first_lane(mask)
+    if found >= 0:
+        lane = found - outer
         state = get_word(h, outer + lane) & STATE_MASK
         if store and state == S:
             return NOT_SERVED
@@ -114,19 +100,15 @@ def make_room_inside(h, c, line):
         state = old & STATE_MASK
         h[c + COUNTERS + Counter.L1D_EVICTIONS_S + state - S] += 1
         if state != S:
-            victim = line_of(h, l1d, old, line)
-            place = first_way(h, l2, victim)
-            place += first_lane(match(h, l2, place, victim))  # inclusion: it is there
-            # M has both bits of the state set, so it can be put over E.
-            put_word(h, place, (get_word(h, place) | (M if state == M else I)) & ~IN_L1D)
+            # Inclusion: it is there.
+            leave_for_l2(h, find(h, l2, line_of(h, l1d, old, line)), state)
     gone = get_word(h, below + h[l2 + WAYS] - 1)
     if gone:
         victim = line_of(h, l2, gone, line)
         state = gone & STATE_MASK
         if gone & IN_L1D:
-            mask = match(h, l1d, near, victim)
-            lane = first_lane(mask) if mask else free
-            if lane != free:
+            lane = find(h, l1d, victim) - near
+            if lane >= 0 and lane != free:
                 inner = get_word(h, near + lane) & STATE_MASK
                 h[c + COUNTERS + Counter.L1D_LOST_OWN_S + inner - S] += 1
                 state = M if inner == M else state

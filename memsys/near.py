@@ -10,11 +10,11 @@ import numpy as np
 
 from cosim.compiled import inner_kernel
 from cosim.engine.stream import Kind
-from memsys.beyond import NOT_SERVED, third_level_near
+from memsys.beyond import NOT_SERVED, leave_for_l2, third_level_near
 from memsys.coherence import State
 from memsys.domains import COUNTERS
-from memsys.rows import first_lane, get_word, match_row, push_row, put_word
-from memsys.sets import FLAG_BITS, FLAGS_END, SET_MASK, TAG_SHIFT, WAYS, first_way, key_of
+from memsys.rows import first_lane, get_word, match_row, push_row
+from memsys.sets import FLAGS_END, WAYS, find, first_way, key_of, line_of
 from memsys.state import ALONE, IN_L1D, IN_L1I, NEVER, STATE_MASK, CoreWord
 from memsys.statistics import Counter
 
@@ -45,14 +45,10 @@ def second_level_near(h, c, kind, line):
     at = c + COUNTERS
     if old:
         if old_state != S:
-            victim = old >> FLAG_BITS << h[l1d + TAG_SHIFT] | line & h[l1d + SET_MASK]
-            place = first_way(h, l2, victim)
-            mask = match_row(h, place, key_of(h, l2, victim), 1, FLAGS_END - 1)
-            if not mask:
+            place = find(h, l2, line_of(h, l1d, old, line))
+            if place < 0:
                 return NOT_SERVED
-            place += first_lane(mask)
-            # M has both bits of the state set, so it can be put over E.
-            put_word(h, place, (get_word(h, place) | (M if old_state == M else I)) & ~IN_L1D)
+            leave_for_l2(h, place, old_state)
         h[at + Counter.L1D_EVICTIONS_S + old_state - S] += 1
     push_row(h, below, lane, word | IN_L1D)
     push_row(h, near, last, key | (M if store else S if state == S else E))

@@ -77,22 +77,6 @@ def get_word(typingctx, h, index):
 
 
 @intrinsic
-def prefetch_row(typingctx, h, index):
-    """Have the host fetch the row at `index`, which will be needed soon."""
-
-    def codegen(context, builder, signature, args):
-        place = _at(builder, args[0], args[1], ir.IntType(8))
-        numbers = [ir.Constant(LANE, number) for number in (1, 3, 1)]  # to write; near; data
-        kind = ir.FunctionType(ir.VoidType(), [place.type, *[LANE] * 3])
-        name = "llvm.prefetch.p0"
-        function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-        builder.call(function, [place, *numbers])
-        return context.get_dummy_value()
-
-    return types.void(h, types.int64), codegen
-
-
-@intrinsic
 def put_word(typingctx, h, index, word):
     """Replace the word at `index`."""
 

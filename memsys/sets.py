@@ -48,6 +48,12 @@ def key_of(h, at, line):
 
 
 @inner_kernel
+def line_of(h, at, word, line):
+    """The line of a word in the set that `line` belongs to."""
+    return word >> FLAG_BITS << h[at + TAG_SHIFT] | line & h[at + SET_MASK]
+
+
+@inner_kernel
 def find(h, at, line):
     """Index of the word that holds `line`, or -1.  Writes nothing."""
     first, key = first_way(h, at, line), key_of(h, at, line)
@@ -135,5 +141,4 @@ def take_victim(h, at, line):
     last = first_way(h, at, line) + h[at + WAYS] - 1
     word = get_word(h, last)
     put_word(h, last, 0)
-    tag, flags = word >> FLAG_BITS, word & (FLAGS_END - 1)
-    return (tag << h[at + TAG_SHIFT] | line & h[at + SET_MASK]) << FLAG_BITS | flags if word else 0
+    return line_of(h, at, word, line) << FLAG_BITS | word & (FLAGS_END - 1) if word else 0

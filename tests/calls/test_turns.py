@@ -3,6 +3,7 @@
 import pytest
 
 from cosim.broker import Function
+from launch.statistics import NOT_SIMULATED
 from tests.calls.machine import ISAS, Machine, compiled
 
 SLEEPER = """
@@ -93,7 +94,9 @@ def test_turns_do_not_change_what_happens():
         while turn(machine, until_ps)["state"] != "off":
             until_ps += step_ps
         counts = machine.kernel.statistics()
-        simulated = {name: count for name, count in counts.items() if not name.startswith("host.")}
+        simulated = {
+            name: count for name, count in counts.items() if not name.startswith(NOT_SIMULATED)
+        }
         results.append((simulated, machine.kernel.register_words()))
     assert results[0] == results[1]
 

@@ -4,18 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from launch import designs
 from launch.machine import Job
 from tests.attach import programs as attached
 from tests.fused import scripts
 from tests.fused.test_random_programs import GUEST as SCRIPT
 from tests.oracle import riscv_programs
+from tests.system.test_designs import SYSTEMS
 
 ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "benchmarks" / "guests" / "lock.c"
 CALLS = ROOT / "tests" / "calls" / "programs"
 GUESTS = Path(__file__).parent / "guests"
-SYSTEMS = [(design.name, model) for design in designs.DESIGNS.values() for model in design.models]
 NODES = {"x86_64": "x86", "aarch64": "arm", "riscv64": "riscv"}
 MACHINES = {  # of the random programs
     "pair": ("x86", "arm"),
