@@ -76,6 +76,7 @@ LOAD_REST = np.int64(
 USER, KERNEL = np.int64(Mode.USER), np.int64(Mode.KERNEL)
 IDEAL = np.int64(Mode.KERNEL_IDEAL)
 UNCACHED = np.int64(Mode.UNCACHED)
+HITS = np.int64(Kind.HITS)
 SERVED_BITS = 3
 L1, L2 = np.int64(Served.L1), np.int64(Served.L2)
 OUTSIDE = np.int64(Served.OUTSIDE)
@@ -334,6 +335,8 @@ def device_access(h, c, line):
 @inner_kernel
 def slow_record(h, c, kind, mode, size, address):
     """A record that the loop in `consume` did not serve; cycles."""
+    if kind == HITS:
+        return book_hits(h, c, address | (size - 1) << SIZE_SHIFT, mode)
     line = address >> LINE_SHIFT
     if mode == UNCACHED:
         cycles = device_access(h, c, line)
