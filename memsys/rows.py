@@ -90,6 +90,18 @@ def put_word(typingctx, h, index, word):
     return types.void(h, types.int64, types.int64), codegen
 
 
+@intrinsic
+def set_word(typingctx, h, index, word):
+    """`put_word` for a row that is not looked at soon: a store of four bytes, see _WholeStore."""
+
+    def codegen(context, builder, signature, args):
+        h, index, word = args
+        builder.store(_narrow(builder, word), _at(builder, h, index, LANE), align=ALIGN)
+        return context.get_dummy_value()
+
+    return types.void(h, types.int64, types.int64), codegen
+
+
 def _match(lanes):
     def match(typingctx, h, first, key, low, span):
         def codegen(context, builder, signature, args):
