@@ -22,6 +22,7 @@ from memsys.rows import (
     match_row,
     push_near,
     push_row,
+    push_whole,
     put_word,
     set_word,
 )
@@ -105,7 +106,11 @@ def third_level_near(h, c, kind, line, near, below):
         state = fetch_line(h, c, store, line, outer, lane)
         cost = h[header.COST]
     given = S if state == S else E
-    push_row(h, below, last, line >> h[c + CoreWord.L2 + TAG_SHIFT] << FLAG_BITS | given | IN_L1D)
+    word = line >> h[c + CoreWord.L2 + TAG_SHIFT] << FLAG_BITS | given | IN_L1D
+    if last == LANES - 1:
+        push_whole(h, below, word)
+    else:
+        push_row(h, below, last, word)
     word = line >> h[c + CoreWord.L1D + TAG_SHIFT] << FLAG_BITS | (M if store else given)
     push_first(h, near, free, word)
     oldest_way = h[c + CoreWord.L1D + WAYS] - 1

@@ -36,7 +36,7 @@ left), hits (r15, references that need no record: recency).
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 
@@ -106,6 +106,14 @@ class Place:
         self.virtual = virtual
         self.delta = delta
         self.host = host
+
+
+class Noted(NamedTuple):
+    """The references noted up to the end of a block of the builder: see Emitter.join."""
+
+    block: ir.Block
+    ring: ir.Value
+    hits: ir.Value
 
 
 class Emitter:
@@ -261,6 +269,18 @@ class Emitter:
             self._function(StateWord.SCATTER, self._span(place, value.raw.type, offset))
             return
         self.b.store(value.raw, self._host(place, offset), align=1)
+
+    def noted(self) -> Noted:
+        """Where the builder is, and what was noted on the way there: for `join`."""
+        return Noted(self.b.block, self.ring, self.hits.raw)
+
+    def join(self, *ways: Noted) -> None:
+        """Several ways come together here, before anything else."""
+        ring, hits = self.b.phi(self.ring.type), self.b.phi(I64)
+        for way in ways:
+            ring.add_incoming(way.ring, way.block)
+            hits.add_incoming(way.hits, way.block)
+        self.ring, self.hits = ring, self.value(hits)
 
     # Careful accesses.
 

@@ -56,7 +56,8 @@ class Recency:
         physical = virtual + delta
         end = physical + (bytes_ - 1) if bytes_ > 1 else physical
         out, on = (e.function.append_basic_block(name) for name in ("record", "recorded"))
-        came = []
+        before = e.noted()
+        ways = []
         if kind == Kind.ATOMIC_LOAD:
             e.b.branch(out)
         else:
@@ -64,27 +65,29 @@ class Recency:
             known = e.value(e.b.load(self._word(virtual, word), typ=I64))
             # One comparison for both ends: the class is the first byte's, the line the last one's.
             certain = (known ^ end).ult(LINE_BYTES)
-            came.append((e.b.block, e.ring, e.hits + each * parts))
+            ways.append(before._replace(hits=(e.hits + each * parts).raw))
             e.b.cbranch(certain.raw, on, out).set_weights(MOSTLY)
         e.b.position_at_end(out)
         if bytes_ > 1:
             wide, out = (e.function.append_basic_block(name) for name in ("wide", "narrow"))
-            crosses = e.constant(LINE_BYTES - bytes_).ult(physical & LINE_BYTES - 1)
+            # Into the next line; and always where no reference may be left out.
+            start = (physical & LINE_BYTES - 1) | self._unknown()
+            crosses = e.constant(LINE_BYTES - bytes_).ult(start)
             e.b.cbranch(crosses.raw, wide, out).set_weights(MOSTLY[::-1])
             e.b.position_at_end(wide)
             ring = self._records(physical, bytes_, parts, kind)
             self._know(end, end, kind)
             self._know(virtual, physical, kind)
-            came.append((wide, ring, e.hits))
+            ways.append(before._replace(block=wide, ring=ring))
             e.b.branch(on)
             e.b.position_at_end(out)
         ring = self._records(physical, bytes_, 1, kind)
         self._know(virtual, physical, kind)
-        came.append((out, ring, e.hits + each * (parts - 1) if parts > 1 else e.hits))
+        hits = e.hits + each * (parts - 1) if parts > 1 else e.hits
+        ways.append(before._replace(block=out, ring=ring, hits=hits.raw))
         e.b.branch(on)
         e.b.position_at_end(on)
-        e.ring = self._joined(e.ring.type, [(block, ring) for block, ring, _ in came])
-        e.hits = e.value(self._joined(I64, [(block, hits.raw) for block, _, hits in came]))
+        e.join(*ways)
         self._changed += [virtual, end]
 
     def forget(self) -> None:
@@ -96,6 +99,9 @@ class Recency:
     def _word(self, address: Value, word: RecentWord) -> ir.Value:
         offset = ((address >> CLASS_SHIFT) & CLASS_MASK) + (RECENT_AT + 8 * word)
         return self._e.b.gep(self._e.state, [offset.raw], source_etype=I8)
+
+    def _unknown(self) -> Value:
+        return self._e.value(self._e.b.load(self._e.word_at(StateWord.UNKNOWN), typ=I64))
 
     def _records(self, physical: Value, bytes_: int, parts: int, kind: Kind) -> ir.Value:
         """Write the records of so many parts; where the next one goes."""
@@ -110,8 +116,7 @@ class Recency:
     def _know(self, address: Value, physical: Value, kind: Kind) -> None:
         """The line is from now on the one of its class that loads and stores used last."""
         e = self._e
-        unknown = e.value(e.b.load(e.word_at(StateWord.UNKNOWN), typ=I64))
-        line = (physical & -LINE_BYTES) | unknown
+        line = (physical & -LINE_BYTES) | self._unknown()
         storable = e.constant(NOT_KNOWN) if kind == Kind.LOAD else line
         for word, value in (
             (RecentWord.LOADABLE, line),
@@ -119,9 +124,3 @@ class Recency:
             (RecentWord.FETCHED, e.constant(0)),
         ):
             e.b.store(value.raw, self._word(address, word))
-
-    def _joined(self, kind: ir.Type, came: list[tuple[ir.Block, ir.Value]]) -> ir.Value:
-        phi = self._e.b.phi(kind)
-        for block, value in came:
-            phi.add_incoming(value, block)
-        return phi

@@ -43,7 +43,9 @@ class StateWord(IntEnum):
     PACE = 29  # host address of the function that prices between two instructions of a paced block
     PACE_RETURN = 30  # host address of the code behind
     HITS = 31  # references left out of the records, see recency; in r15 while a block runs
-    UNKNOWN = 32  # ~0 where no reference may be left out, else 0: what is noted then matches nothing
+    UNKNOWN = (
+        32  # ~0 where no reference may be left out, else 0: what is noted then matches nothing
+    )
 
 
 class TlbWord(IntEnum):
