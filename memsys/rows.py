@@ -108,7 +108,7 @@ def prefetch(typingctx, h, index):
 
     def codegen(context, builder, signature, args):
         byte = ir.IntType(8).as_pointer()
-        place = builder.bitcast(_at(builder, *args, LANE), byte)
+        place = builder.bitcast(_at(builder, args[0], args[1], LANE), byte)
         kind = ir.FunctionType(ir.VoidType(), [byte, LANE, LANE, LANE])
         function = builder.module.globals.get("llvm.prefetch.p0i8") or ir.Function(
             builder.module, kind, "llvm.prefetch.p0i8"
