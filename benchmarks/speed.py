@@ -1,12 +1,12 @@
 """How fast is a whole run?  Simulated instructions per second with the full hierarchy on, as JSON.
 
-Each oracle program is compiled again with its work repeated to 200 million instructions, and the
+Each oracle program is compiled again with its work repeated to 600 million instructions, and the
 same ELF then runs here, under plain qemu-user and (x86-64) under valgrind's cachegrind, one after
 the other on the same host.  Times of the other two include their start, which is below a tenth of a
 second each; ours is the time of the run without boot, which is given apart as the time of a whole
 `stramash run` of a trivial program, warm and with empty caches.
 
-    python -m benchmarks.speed [--instructions 200e6] [--only chase.x86_64] [--skip-cold]
+    python -m benchmarks.speed [--instructions 600e6] [--only chase.x86_64] [--skip-cold]
 """
 
 import argparse
@@ -133,7 +133,7 @@ def geometric_mean(values: list[float]) -> float:
 def main() -> None:
     """Measure and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--instructions", type=float, default=200e6, help="least per program")
+    parser.add_argument("--instructions", type=float, default=600e6, help="least per program")
     parser.add_argument("--only", default="", help="one program, for example chase.x86_64")
     parser.add_argument(
         "--skip-cold", action="store_true", help="do not time a run with empty caches"

@@ -36,7 +36,8 @@ class Core:
 
     index: number in the machine.  name: for messages, for example "x86.core0".
     node_configuration: frequency_hz and, if known, worst_reference_cycles are used, and `inline`:
-    True where the memory system cannot see the ring, so that every reference is priced here.
+    True where the memory system cannot see the ring, so that every reference is priced here, and
+    `line_classes`, see cosim.engine.native.recency.
     settings: flat and resolved; engine, kernel.levels, time.guest_clock and time.ipc are used.
     segments: physical and stream, each with `.array` (u8).
     port: (function address, argument address, anything to keep alive) of the memory port.
@@ -79,6 +80,8 @@ class Core:
             frequency_hz=self.frequency_hz,
             worst_reference_cycles=self._worst_reference_cycles,
             hot_after=int(settings["engine.hot_after"]),
+            line_classes=int(node_configuration.get("line_classes", 0))
+            * bool(settings["engine.recency"]),
             check_every=int(settings["engine.check_every"]),
         )
         self.writer = StreamWriter(self.engine.control, self.stream)

@@ -117,12 +117,15 @@ class Node:
         shared = self.segments["hierarchy"].array, self.segments["stream"].array
         also = [self.segments["also"].array] if "also" in self.segments else []
         port = _find(MEMORY_PORT)(*shared, *also)
-        counters = self._counters()
+        counters, also_counters = self._counters(), self._counters_also()
+        seen = (counters, *also_counters)
+        classes = min(each.line_classes(self.indices) for each in seen)
+        description = {**self.description, "line_classes": classes}
         self.cores = [
             Core(
                 index,
                 f"{shell.name}.core{number}",
-                self.description,
+                description,
                 configuration["settings"],
                 isa,
                 self.segments,
@@ -133,7 +136,7 @@ class Node:
         self.kernel = Kernel(
             configuration, self.description, isa, self.cores, self.segments, Outbox(self),
             load_services(str(configuration.get("run", {}).get("services", ""))), counters,
-            self._counters_also(),
+            also_counters,
         )  # fmt: skip
 
     def _in_memory(self, verb: Callable[[dict], dict]) -> Callable[[dict], dict]:

@@ -94,6 +94,7 @@ TABLE = (
     Setting("futex.direct", True, "flag", "", "a kernel works on the shared futex buckets itself"),
     Setting("engine", "native", "choice", "", "what executes guest code; the simulated machine is the same", ("native", "unicorn", "checked")),
     Setting("engine.hot_after", 16, "integer", "visit", "to a line of code before the native engine makes blocks of it", (), 1),
+    Setting("engine.recency", True, "flag", "", "the native engine counts certain hits in L1 instead of recording them"),
     Setting("engine.check_every", 10_000, "integer", "instruction", "a checked engine executes natively before it compares with Unicorn", (), 1),
     Setting("kernel.levels", 5, "choice", "level", "depth of the page tables", (5, 4)),
     Setting("kernel.slice_ns", 1_000_000, "integer", "ns", "time slice of a thread", (), 1000),

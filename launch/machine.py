@@ -12,7 +12,6 @@ the same digest.
 """
 
 import io
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -357,9 +356,8 @@ class Machine(Closing):
         for number in range(len(live.programs)):
             if number not in agenda.starts_later:
                 live.load(number)
-        began_s = time.monotonic()
         given = supervisor.run(agenda)
-        outcome = gather(given, live.programs, live.pids, heard, time.monotonic() - began_s)
+        outcome = gather(given, live.programs, live.pids, heard)
         outcome.also = variants.outcomes(outcome, given.reports, supervisor.configuration["nodes"])
         return outcome
 

@@ -17,13 +17,11 @@ def gather(
     programs: Sequence[Program],
     pids: Mapping[int, int],
     heard: Heard,
-    host_seconds: float,
 ) -> Outcome:
     """The outcome of a run that ended.
 
     pids: guest process of each program that started, by number.  heard: what nodes wrote, as it
-    arrived.  host_seconds: of the run alone.  Raises MachineError when the memory system left out
-    what it owes.
+    arrived.  Raises MachineError when the memory system left out what it owes.
     """
     memory = given.reports.get(MEMORY_SYSTEM, {})
     if "digest" not in memory:
@@ -41,7 +39,7 @@ def gather(
         transcript=_transcript(nodes, consoles),
         virtual_time_ps=given.finished["virtual_time_ps"],
         laws=list(memory.get("violations", [])),
-        host_seconds=host_seconds,
+        host_seconds=given.host_seconds,
         reason=given.finished["reason"],
         regions={
             name: report["regions"] for name, report in nodes.items() if report.get("regions")

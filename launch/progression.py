@@ -24,7 +24,8 @@ class Outcome:
 
     exited: rows of the `exited` messages with the node's name.  finished: the timebase's message.
     statistics: of all components, by dotted name.  registers: words per node.  reports: per
-    component.
+    component.  host_seconds: from the first turn to the last, without boot, digests and the end of
+    the processes.
     """
 
     exited: list[dict] = field(default_factory=list)

@@ -202,13 +202,14 @@ class Supervisor(Standstill, Inspection):
         agenda: runs the machine, by `go`, and does to it what is to be done meanwhile.
         """
         self.phase = "run"
+        began_s = time.monotonic()
         if agenda is None:
             self.go()
         else:
             agenda(self)
         self.outcome.finished = {k: v for k, v in (self._end or {}).items() if k != "kind"}
+        self.outcome.host_seconds = time.monotonic() - began_s
         self._collect()
-        self.outcome.host_seconds = self.host_seconds
         self.phase = "stop"
         self.close()
         return self.outcome

@@ -14,8 +14,19 @@ from cosim.engine.stream import Kind
 from memsys import header
 from memsys.coherence import State
 from memsys.domains import COUNTERS, ask_domains, domain_left, write_back
-from memsys.rows import get_word, push_row, put_word
-from memsys.sets import WAYS, find, first_way, key_of, line_of
+from memsys.rows import (
+    LANES,
+    NEAR_LANES,
+    first_lane,
+    get_word,
+    match_row,
+    push_near,
+    push_row,
+    push_whole,
+    put_word,
+    set_word,
+)
+from memsys.sets import FLAG_BITS, FLAGS_END, SET_MASK, TAG_SHIFT, WAYS, find, key_of, line_of
 from memsys.state import IN_L1D, IN_L1I, STATE_MASK, CoreWord, DomainWord
 from memsys.statistics import Counter
 from memsys.third_level import memory_access
@@ -26,89 +37,105 @@ NOT_SERVED = np.int64(-1)
 
 
 @inner_kernel
-def leave_for_l2(h, place, state):
-    """A line that L1D had in `state`, E or M, is in the own L2 alone, at `place`."""
-    # M has both bits of the state set, so it can be put over E.
-    put_word(h, place, (get_word(h, place) | (M if state == M else I)) & ~IN_L1D)
+def leave_l1d(h, c, line, old):
+    """L1D's oldest word `old` of the set of `line` goes; False, and nothing done, when L2 lacks a
+    line that it should have.
+    """
+    if not old:
+        return True
+    state = old & STATE_MASK
+    if state != S:
+        place = find(h, c + CoreWord.L2, line_of(h, c + CoreWord.L1D, old, line))
+        if place < 0:
+            return False
+        # M has both bits of the state set, so it can be put over E.
+        set_word(h, place, (get_word(h, place) | (M if state == M else I)) & ~IN_L1D)
+    h[c + COUNTERS + Counter.L1D_EVICTIONS_S + state - S] += 1
+    return True
 
 
 @inner_kernel
-def third_level_near(h, c, kind, line):
-    """Serve a load or store of one line that is in neither L1D nor L2; cycles, or NOT_SERVED."""
+def push_first(h, near, lane, word):
+    """push_row on L1D, half of it if that is all that changes."""
+    if lane < NEAR_LANES:
+        push_near(h, near, lane, word)
+    else:
+        push_row(h, near, lane, word)
+
+
+@inner_kernel
+def third_level_near(h, c, kind, line, near, below):
+    """Serve a load or store of one line that is in neither L1D nor L2; cycles, or NOT_SERVED.
+
+    near, below: the line's rows in L1D and L2.
+    """
     d = h[c + CoreWord.DOMAIN]
-    l3 = d + DomainWord.L3
-    below, outer = first_way(h, c + CoreWord.L2, line), first_way(h, l3, line)
+    outer = h[d + DomainWord.L3] + (line & h[d + DomainWord.L3 + SET_MASK]) * LANES
+    key = line >> h[d + DomainWord.L3 + TAG_SHIFT] << FLAG_BITS
+    mask = match_row(h, outer, key, 1, FLAGS_END - 1)
+    last = h[c + CoreWord.L2 + WAYS] - 1
     store = kind != LOAD
-    found = find(h, l3, line)
     state = I
-    lane = h[l3 + WAYS] - 1
-    if found >= 0:
-        lane = found - outer
+    lane = h[d + DomainWord.L3 + WAYS] - 1
+    if mask:
+        lane = first_lane(mask)
         state = get_word(h, outer + lane) & STATE_MASK
         if store and state == S:
             return NOT_SERVED
     else:
         oldest = get_word(h, outer + lane)
-        victim = line_of(h, l3, oldest, line)
+        victim = line_of(h, d + DomainWord.L3, oldest, line)
         if oldest and find(h, c + CoreWord.L2, victim) >= 0:
             return NOT_SERVED
-    if get_word(h, below + h[c + CoreWord.L2 + WAYS] - 1) & IN_L1I:
+    if get_word(h, below + last) & IN_L1I:
         return NOT_SERVED
-    h[header.COST] = 0
-    h[c + COUNTERS + (Counter.L1D_STORES if store else Counter.L1D_LOADS)] += 1
-    h[c + COUNTERS + (Counter.L1D_STORE_ABSENT if store else Counter.L1D_LOAD_MISSES)] += 1
-    h[c + COUNTERS + Counter.L2_ACCESSES] += 1
-    h[c + COUNTERS + (Counter.L2_STORE_ABSENT if store else Counter.L2_LOAD_MISSES)] += 1
-    h[c + COUNTERS + Counter.L3_ACCESSES] += 1
-    free = make_room_inside(h, c, line)
+    at = c + COUNTERS
+    h[at + (Counter.L1D_STORES if store else Counter.L1D_LOADS)] += 1
+    h[at + (Counter.L1D_STORE_ABSENT if store else Counter.L1D_LOAD_MISSES)] += 1
+    h[at + Counter.L2_ACCESSES] += 1
+    h[at + (Counter.L2_STORE_ABSENT if store else Counter.L2_LOAD_MISSES)] += 1
+    h[at + Counter.L3_ACCESSES] += 1
+    free = make_room_inside(h, c, line, near, below)
     if state != I:
-        h[c + COUNTERS + (Counter.L3_VALID_STORE if store else Counter.L3_VALID_LOAD)] += 1
-        h[header.COST] += h[c + CoreWord.PRICE_L3]
+        h[at + (Counter.L3_VALID_STORE if store else Counter.L3_VALID_LOAD)] += 1
+        cost = h[c + CoreWord.PRICE_L3]
         push_row(h, outer, lane, get_word(h, outer + lane))
     else:
-        h[c + COUNTERS + (Counter.L3_ABSENT_STORE if store else Counter.L3_ABSENT_LOAD)] += 1
+        h[at + (Counter.L3_ABSENT_STORE if store else Counter.L3_ABSENT_LOAD)] += 1
+        h[header.COST] = 0
         state = fetch_line(h, c, store, line, outer, lane)
+        cost = h[header.COST]
     given = S if state == S else E
-    push_row(
-        h, below, h[c + CoreWord.L2 + WAYS] - 1, key_of(h, c + CoreWord.L2, line) | given | IN_L1D
-    )
-    key = key_of(h, c + CoreWord.L1D, line)
-    fill_inner(h, c, line, free, key | (M if store else given))
-    return h[header.COST]
+    word = line >> h[c + CoreWord.L2 + TAG_SHIFT] << FLAG_BITS | given | IN_L1D
+    if last == LANES - 1:
+        push_whole(h, below, word)
+    else:
+        push_row(h, below, last, word)
+    word = line >> h[c + CoreWord.L1D + TAG_SHIFT] << FLAG_BITS | (M if store else given)
+    push_first(h, near, free, word)
+    oldest_way = h[c + CoreWord.L1D + WAYS] - 1
+    if free < oldest_way:
+        put_word(h, near + oldest_way, 0)
+    return cost
 
 
 @inner_kernel
-def fill_inner(h, c, line, free, word):
-    """Put the line's word into L1D over the lane `free`; the oldest way, a victim, leaves too."""
-    near = first_way(h, c + CoreWord.L1D, line)
-    last = h[c + CoreWord.L1D + WAYS] - 1
-    push_row(h, near, free, word)
-    if free < last:
-        put_word(h, near + last, 0)
-
-
-@inner_kernel
-def make_room_inside(h, c, line):
+def make_room_inside(h, c, line, near, below):
     """Let the victims of L1D and L2 go, as far as others are concerned; the lane of L1D that is
     free then.
     """
-    l1d, l2 = c + CoreWord.L1D, c + CoreWord.L2
-    near, below = first_way(h, l1d, line), first_way(h, l2, line)
-    free = h[l1d + WAYS] - 1
-    old = get_word(h, near + free)
-    if old:
-        state = old & STATE_MASK
-        h[c + COUNTERS + Counter.L1D_EVICTIONS_S + state - S] += 1
-        if state != S:
-            # Inclusion: it is there.
-            leave_for_l2(h, find(h, l2, line_of(h, l1d, old, line)), state)
-    gone = get_word(h, below + h[l2 + WAYS] - 1)
+    free = h[c + CoreWord.L1D + WAYS] - 1
+    leave_l1d(h, c, line, get_word(h, near + free))  # inclusion: it is there
+    gone = get_word(h, below + h[c + CoreWord.L2 + WAYS] - 1)
     if gone:
-        victim = line_of(h, l2, gone, line)
+        victim = line_of(h, c + CoreWord.L2, gone, line)
         state = gone & STATE_MASK
         if gone & IN_L1D:
-            lane = find(h, l1d, victim) - near
-            if lane >= 0 and lane != free:
+            mask = match_row(
+                h, near, victim >> h[c + CoreWord.L1D + TAG_SHIFT] << FLAG_BITS, 1, FLAGS_END - 1
+            )
+            lane = first_lane(mask) if mask else free
+            if lane != free:
                 inner = get_word(h, near + lane) & STATE_MASK
                 h[c + COUNTERS + Counter.L1D_LOST_OWN_S + inner - S] += 1
                 state = M if inner == M else state
@@ -118,7 +145,7 @@ def make_room_inside(h, c, line):
         h[c + COUNTERS + Counter.L2_EVICTIONS_SHARED + state - S] += 1
         if state == M:
             place = find(h, h[c + CoreWord.DOMAIN] + DomainWord.L3, victim)
-            put_word(h, place, get_word(h, place) | M)
+            set_word(h, place, get_word(h, place) | M)
     return free
 
 

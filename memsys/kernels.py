@@ -42,9 +42,10 @@ from memsys.domains import (
 )
 from memsys.near import NOT_SERVED, second_level_near
 from memsys.pointers import bytes_at, records_at, words_at
-from memsys.rows import first_lane, get_word, match_near, push_near, put_word
+from memsys.rows import LANES, first_lane, get_word, match_near, prefetch, push_near, put_word
 from memsys.sets import (
     FLAG_BITS,
+    SET_MASK,
     find,
     first_way,
     insert,
@@ -76,6 +77,7 @@ LOAD_REST = np.int64(
 USER, KERNEL = np.int64(Mode.USER), np.int64(Mode.KERNEL)
 IDEAL = np.int64(Mode.KERNEL_IDEAL)
 UNCACHED = np.int64(Mode.UNCACHED)
+HITS = np.int64(Kind.HITS)
 SERVED_BITS = 3
 L1, L2 = np.int64(Served.L1), np.int64(Served.L2)
 OUTSIDE = np.int64(Served.OUTSIDE)
@@ -86,6 +88,9 @@ RECORD_SIZE_SHIFT, RECORD_SIZE = np.uint64(SIZE_SHIFT), np.uint64(63)
 RECORD_MODE_SHIFT = np.uint64(MODE_SHIFT)
 MODE_BITS, MODES = 2, 3
 RING_MASK = RING_RECORDS - 1
+# Where many records miss, rows are fetched AHEAD of them: a walk over 2 MiB took 20 % less, but
+# one that hits 20 % more, so it is decided anew every LOOK records.
+LOOK, LOOK_MISSES, AHEAD = 64, 6, 6
 # Bit `kind << 2 | mode` is set for what the loop in `consume` may serve from an L1.
 PLAIN = np.int64(
     sum(
@@ -334,6 +339,8 @@ def device_access(h, c, line):
 @inner_kernel
 def slow_record(h, c, kind, mode, size, address):
     """A record that the loop in `consume` did not serve; cycles."""
+    if kind == HITS:
+        return book_hits(h, c, address | (size - 1) << SIZE_SHIFT, mode)
     line = address >> LINE_SHIFT
     if mode == UNCACHED:
         cycles = device_access(h, c, line)
@@ -368,32 +375,45 @@ def consume(h, core, ring, first, last):
     cycles = 0
     counts = 0
     kernel_counts = 0
-    for number in range(first, last):
-        record = ring[number & RING_MASK]
-        address = np.int64(record & RECORD_ADDRESS)
-        line = address >> LINE_SHIFT
-        what = np.int64(record >> RECORD_MODE_SHIFT)
-        kind, mode = what >> MODE_BITS, what & MODES
-        size = np.int64((record >> RECORD_SIZE_SHIFT) & RECORD_SIZE) + 1
-        if PLAIN >> what & 1 and (address & IN_LINE) + size <= LINE_BYTES and line < lines:
-            hit = c + CoreWord.HITS + kind * HitWord.WORDS
-            row = h[hit] + (line & h[hit + HitWord.SET_MASK]) * h[hit + HitWord.PITCH]
-            key = line >> h[hit + HitWord.TAG_SHIFT] << FLAG_BITS
-            mask = match_near(h, row, key, h[hit + HitWord.LOW], h[hit + HitWord.SPAN])
-            if mask:
-                lane = first_lane(mask)
-                push_near(h, row, lane, get_word(h, row + lane))
-                counts += h[hit + HitWord.COUNT]
-                kernel_counts += h[hit + HitWord.COUNT] & -mode
-                continue
-            if kind != FETCH:
-                found = second_level_near(h, c, kind, line)
-                if found != NOT_SERVED:
-                    cycles += found
-                    h[c + COUNTERS + Counter.REFERENCES_USER + mode] += 1
-                    h[c + COUNTERS + Counter.CYCLES_USER + mode] += found
+    l2, l2_mask = h[c + CoreWord.L2], h[c + CoreWord.L2 + SET_MASK]
+    at = h[c + CoreWord.DOMAIN] + DomainWord.L3
+    l3, l3_mask = h[at], h[at + SET_MASK]
+    misses = 0
+    for begin in range(first, last, LOOK):
+        ahead = misses > LOOK_MISSES
+        misses = 0
+        for number in range(begin, min(begin + LOOK, last)):
+            if ahead:
+                coming = ring[(number + AHEAD) & RING_MASK] & RECORD_ADDRESS
+                coming_line = np.int64(coming) >> LINE_SHIFT
+                prefetch(h, l2 + (coming_line & l2_mask) * LANES)
+                prefetch(h, l3 + (coming_line & l3_mask) * LANES)
+            record = ring[number & RING_MASK]
+            address = np.int64(record & RECORD_ADDRESS)
+            line = address >> LINE_SHIFT
+            what = np.int64(record >> RECORD_MODE_SHIFT)
+            kind, mode = what >> MODE_BITS, what & MODES
+            size = np.int64((record >> RECORD_SIZE_SHIFT) & RECORD_SIZE) + 1
+            if PLAIN >> what & 1 and (address & IN_LINE) + size <= LINE_BYTES and line < lines:
+                hit = c + CoreWord.HITS + kind * HitWord.WORDS
+                row = h[hit] + (line & h[hit + HitWord.SET_MASK]) * h[hit + HitWord.PITCH]
+                key = line >> h[hit + HitWord.TAG_SHIFT] << FLAG_BITS
+                mask = match_near(h, row, key, h[hit + HitWord.LOW], h[hit + HitWord.SPAN])
+                if mask:
+                    lane = first_lane(mask)
+                    push_near(h, row, lane, get_word(h, row + lane))
+                    counts += h[hit + HitWord.COUNT]
+                    kernel_counts += h[hit + HitWord.COUNT] & -mode
                     continue
-        cycles += slow_record(h, c, kind, mode, size, address)
+                if kind != FETCH:
+                    found = second_level_near(h, c, kind, line)
+                    misses += 1
+                    if found != NOT_SERVED:
+                        cycles += found
+                        h[c + COUNTERS + Counter.REFERENCES_USER + mode] += 1
+                        h[c + COUNTERS + Counter.CYCLES_USER + mode] += found
+                        continue
+            cycles += slow_record(h, c, kind, mode, size, address)
     return (
         cycles
         + book_hits(h, c, counts - kernel_counts, USER)

@@ -19,7 +19,7 @@ Rules worth knowing (sources: gem5's MESI_Three_Level as measured in tests/golde
   memory; it never allocates.  L2 asks L1D before it misses on a fetch.
 """
 
-from cosim.engine.stream import Kind, Mode, decode
+from cosim.engine.stream import Kind, Mode, certain_hits, decode
 from cosim.units import LINE_BYTES, LINE_SHIFT
 from memsys.coherence import Served, State
 from memsys.reference_state import Entry, ReferenceState
@@ -37,6 +37,8 @@ class ReferenceMemory(ReferenceState):
     def record(self, core: int, word: int) -> int:
         """Consume one stream record of a core; the cycles charged."""
         kind, mode, size, address = decode(word)
+        if kind == Kind.HITS:
+            return self._certain_hits(core, word, mode)
         if mode == Mode.UNCACHED:
             cost = self._device(core, address)
             self._count(core, "CYCLES_KERNEL", cost)
@@ -54,6 +56,21 @@ class ReferenceMemory(ReferenceState):
             self._count(core, "L1D_SPLITS")
             cost += self.access(core, kind, (address >> LINE_SHIFT) + 1)[1]
         self._count(core, "CYCLES_USER" if mode == Mode.USER else "CYCLES_KERNEL", cost)
+        return cost
+
+    def _certain_hits(self, core: int, word: int, mode: int) -> int:
+        """Count references that hit in the first level and change nothing there."""
+        loads, stores, fetches = certain_hits(word)
+        for name, count in (("LOAD", loads), ("STORE", stores)):
+            self._count(core, f"L1D_{name}S", count)
+            self._count(core, f"L1D_{name}_HITS", count)
+        self._count(core, "FETCHES", fetches)
+        self._count(core, "L1I_LINE_HITS", fetches)
+        user = mode == Mode.USER
+        self._count(core, "REFERENCES_USER" if user else "REFERENCES_KERNEL", loads + stores)
+        prices = self.specification.cores[core].prices
+        cost = (loads + stores) * prices.l1 + fetches * prices.fetch_hit
+        self._count(core, "CYCLES_USER" if user else "CYCLES_KERNEL", cost)
         return cost
 
     def access(self, core: int, kind: int, line: int) -> tuple[Served, int]:

@@ -90,6 +90,36 @@ def put_word(typingctx, h, index, word):
     return types.void(h, types.int64, types.int64), codegen
 
 
+@intrinsic
+def set_word(typingctx, h, index, word):
+    """`put_word` for a row that is not looked at soon: a store of four bytes, see _WholeStore."""
+
+    def codegen(context, builder, signature, args):
+        h, index, word = args
+        builder.store(_narrow(builder, word), _at(builder, h, index, LANE), align=ALIGN)
+        return context.get_dummy_value()
+
+    return types.void(h, types.int64, types.int64), codegen
+
+
+@intrinsic
+def prefetch(typingctx, h, index):
+    """Have the host bring the row at `index` near."""
+
+    def codegen(context, builder, signature, args):
+        byte = ir.IntType(8).as_pointer()
+        place = builder.bitcast(_at(builder, args[0], args[1], LANE), byte)
+        kind = ir.FunctionType(ir.VoidType(), [byte, LANE, LANE, LANE])
+        function = builder.module.globals.get("llvm.prefetch.p0i8") or ir.Function(
+            builder.module, kind, "llvm.prefetch.p0i8"
+        )
+        to_write, stay, data = (ir.Constant(LANE, number) for number in (1, 3, 1))
+        builder.call(function, [place, to_write, stay, data])
+        return context.get_dummy_value()
+
+    return types.void(h, types.int64), codegen
+
+
 def _match(lanes):
     def match(typingctx, h, first, key, low, span):
         def codegen(context, builder, signature, args):
@@ -142,6 +172,22 @@ def _push(lanes):
 # Put `word` before the (half) row at `first` and close the gap at `lane`: what was there is gone.
 push_row = intrinsic(_push(LANES))
 push_near = intrinsic(_push(NEAR_LANES))
+
+
+@intrinsic
+def push_whole(typingctx, h, first, word):
+    """`push_row` over the last lane."""
+
+    def codegen(context, builder, signature, args):
+        h, first, word = args
+        place = _at(builder, h, first, _row(LANES))
+        row = builder.load(place, align=ALIGN)
+        order = _constant([0, *range(LANES, 2 * LANES - 1)])
+        shifted = builder.shuffle_vector(_splat(builder, word, LANES), row, order)
+        builder.store(shifted, place, align=ALIGN)
+        return context.get_dummy_value()
+
+    return types.void(h, types.int64, types.int64), codegen
 
 
 @intrinsic

@@ -55,6 +55,11 @@ class Snapshots:
         ratio = Fraction(str(settings["time.ipc"]))
         self._ipc = (ratio.numerator, ratio.denominator)
 
+    def line_classes(self, cores: Sequence[int]) -> int:
+        """Of those cores, see specification."""
+        rows = self.specification.cores
+        return min(self.specification.line_classes(rows[core]) for core in cores)
+
     def take(self) -> Snapshot:
         """All counters now."""
         words = [[int(header[word]) for word in WORDS] for header in self._headers]

@@ -117,6 +117,16 @@ class Specification:
         """True when there is more than one domain, so that somebody can be snooped."""
         return len(self.domains) > 1
 
+    def line_classes(self, core: Core) -> int:
+        """By so many lowest values of a line's number all is kept apart that the core's accesses
+        can change: everything lies in sets whose number is a multiple of this.
+        """
+        l3 = self.domains[core.domain].l3
+        found = [cache.sets for cache in (core.l1i, core.l1d, core.l2, l3) if cache]
+        if self.has_filter and self.filter_entries:
+            found.append(self.filter_entries // self.filter_ways)
+        return min(found)
+
     @property
     def worst_reference_cycles(self) -> int:
         """No record can cost its core more cycles than this."""

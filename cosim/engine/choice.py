@@ -15,6 +15,7 @@ def make(
     worst_reference_cycles: int,
     hot_after: int = 1,
     check_every: int = CHECK_EVERY,
+    line_classes: int = 0,
     **options: Any,
 ) -> Any:
     """The engine called `name` ("unicorn", "native", "checked") for one core; arguments as
@@ -31,4 +32,4 @@ def make(
         return CheckedEngine(isa, *arguments, check_every=check_every, **options)
     from cosim.engine.native.engine import NativeEngine  # LLVM: half a second
 
-    return NativeEngine(isa, *arguments, **options)
+    return NativeEngine(isa, *arguments, line_classes=line_classes, **options)

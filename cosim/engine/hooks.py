@@ -148,19 +148,30 @@ ACCESS_EXECUTE = U(Access.EXECUTE)
 # FIRST_TYPE.
 FIRST_TYPE = U(16)
 
+PATIENCE_YIELDS = U(1000)  # of the host's processor: 300 us when nobody else wants it
 BLOCK = types.CPointer(types.uint64)
 
 
 @kernel
 def wait_for_room(p):
-    """Wait until the ring has room for one more instruction.  False at the machine's end."""
+    """Wait until the ring has room for one more instruction.  False at the machine's end.
+
+    The memory system is left alone with its work as long as it does any: two processes that serve
+    a ring by turns take each other's sets out of the host's caches.
+    """
     header = p[HEADER]
+    seen = load_acquire(header + TAIL_AT)
+    patience = PATIENCE_YIELDS
     while p[WRITE] - load_acquire(header + TAIL_AT) > RING_FULL:
         if load_word(header + SHUTDOWN_AT) != ZERO:
             return False
-        call_pointer4(p[PORT], p[PORT_ARGUMENT], p[CORE], p[WRITE] - RING_FULL, MEMORY_SYSTEM)
-        if p[WRITE] - load_acquire(header + TAIL_AT) > RING_FULL:
-            call_pointer(p[SCHED_YIELD], ZERO)
+        call_pointer(p[SCHED_YIELD], ZERO)
+        tail = load_acquire(header + TAIL_AT)
+        patience = patience - ONE if tail == seen else PATIENCE_YIELDS
+        seen = tail
+        if patience == ZERO:
+            patience = ONE
+            call_pointer4(p[PORT], p[PORT_ARGUMENT], p[CORE], p[WRITE] - RING_FULL, MEMORY_SYSTEM)
     return True
 
 

@@ -39,6 +39,9 @@ class Kind(IntEnum):
     # access and a split, not another data reference.
     LOAD_REST = 4
     STORE_REST = 5
+    # No reference but a number of them, all hits in the first level that change nothing there: see
+    # certain_hits.  The native engine writes it behind the records of a stretch.
+    HITS = 6
 
 
 class Mode(IntEnum):
@@ -88,6 +91,19 @@ CORE_STREAM_BYTES = HEADER_BYTES + RING_RECORDS * 8  # stride between cores in t
 def record(kind: int, mode: int, size_bytes: int, address: int) -> int:
     """One record as an integer."""
     return kind << KIND_SHIFT | mode << MODE_SHIFT | (size_bytes - 1) << SIZE_SHIFT | address
+
+
+# How HITS counts, in the bits below the mode: references in the lowest field, of them stores and
+# fetches.  A stretch of the native engine has fewer than 2^18.
+HIT, STORE_HIT, FETCH_HIT = 1, 1 + (1 << 20), 1 + (1 << 40)
+HITS_MASK = (1 << MODE_SHIFT) - 1
+
+
+def certain_hits(word: int) -> tuple[int, int, int]:
+    """(loads, stores, fetches) of a HITS record."""
+    fields = int(word) & HITS_MASK
+    stores, fetches = fields >> 20 & 0xFFFFF, fields >> 40
+    return (fields & 0xFFFFF) - stores - fetches, stores, fetches
 
 
 def decode(word: int) -> tuple[int, int, int, int]:

@@ -145,8 +145,7 @@ def store_exclusive(e, f):
     status, other, end = (e.b.append_basic_block(n) for n in ("same", "other", "end"))
     e.b.cbranch(same.raw, status, other)
     e.b.position_at_end(other)
-    first_ring = e.ring
-    failed = e.b.block
+    failed = e.noted()
     e.b.branch(end)
     e.b.position_at_end(status)
     place = atomic_place(e, f)
@@ -154,16 +153,13 @@ def store_exclusive(e, f):
     unchanged = old.zext(64).eq(e.get("monitor_value"))
     e.store_at(place, size, unchanged.select(new, old))
     result = (~unchanged).zext(64)
-    last_ring, done = e.ring, e.b.block
+    done = e.noted()
     e.b.branch(end)
     e.b.position_at_end(end)
-    ring = e.b.phi(last_ring.type)
-    ring.add_incoming(first_ring, failed)
-    ring.add_incoming(last_ring, done)
-    e.ring = ring
+    e.join(failed, done)
     answer = e.b.phi(I64)
-    answer.add_incoming(ir.Constant(I64, 1), failed)
-    answer.add_incoming(result.raw, done)
+    answer.add_incoming(ir.Constant(I64, 1), failed.block)
+    answer.add_incoming(result.raw, done.block)
     e.set("monitor_address", e.constant(-1))
     set_x(e, "s", e.value(answer))
 

@@ -8,10 +8,14 @@ COMPARE_WORD = b"\x41\x81\xbc\x24"  # cmp dword [..], imm32
 SET_WORD = b"\x41\xc7\x84\x24"  # mov dword [..], imm32
 COMPARE_LONG = b"\x49\x83\xbc\x24"  # cmp qword [..], imm8
 LOAD_EAX, STORE_EAX, STORE_R14 = b"\x41\x8b\x84\x24", b"\x41\x89\x84\x24", b"\x4d\x89\xb4\x24"
-COMPARE_RING = b"\x4d\x3b\xac\x24"  # cmp r13, [..]
 SUB_BUDGET, ADD_BUDGET = b"\x49\x83\xee", b"\x49\x83\xc6"  # imm8
 MOV_RAX = b"\x48\xb8"  # imm64
 APPEND_RAX = b"\x49\x89\x45\x00\x49\x83\xc5\x08"  # mov [r13], rax; add r13, 8
+ADD_HITS = b"\x49\x01\xc7"  # add r15, rax
+MOVE_RING = b"\x4c\x89\xe8"  # mov rax, r13
+SUBTRACT_LONG = b"\x49\x2b\x84\x24"  # sub rax, [..]
+OR_HITS = b"\x4c\x09\xf8"  # or rax, r15
+SET_LONG = b"\x49\xc7\x84\x24"  # mov qword [..], imm32 with its sign
 JE, JNE, JS, JMP = b"\x0f\x84", b"\x0f\x85", b"\x0f\x88", b"\xe9"
 
 

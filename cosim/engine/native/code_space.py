@@ -62,15 +62,17 @@ define void @enter(ptr %state, ptr %code) nounwind {{
  %budget = load i64, ptr %budget.at
  call void @llvm.x86.sse.stmxcsr(ptr %host)
  call void @llvm.x86.sse.ldmxcsr(ptr %guest)
- call preserve_nonecc void %code(ptr %state, ptr %ring, i64 %budget, i64 undef, i64 undef)
+ call preserve_nonecc void %code(ptr %state, ptr %ring, i64 %budget, i64 0, i64 undef)
  call void @llvm.x86.sse.stmxcsr(ptr %guest)
  call void @llvm.x86.sse.ldmxcsr(ptr %host)
  ret void
 }}
 
-define preserve_nonecc void @leave(ptr %state, ptr %ring, i64 %budget, i64 %spare, i64 %argument)
+define preserve_nonecc void @leave(ptr %state, ptr %ring, i64 %budget, i64 %hits, i64 %argument)
  nounwind {{
  %budget.at = getelementptr i64, ptr %state, i64 {StateWord.BUDGET}
+ %hits.at = getelementptr i64, ptr %state, i64 {StateWord.HITS}
+ store i64 %hits, ptr %hits.at
  %argument.at = getelementptr i64, ptr %state, i64 {StateWord.ARGUMENT}
  store ptr %ring, ptr %state
  store i64 %budget, ptr %budget.at
@@ -80,8 +82,10 @@ define preserve_nonecc void @leave(ptr %state, ptr %ring, i64 %budget, i64 %spar
 """
 # Price what a paced block has written, and go on behind, with the budget that is left then.
 PACE_CODE = f"""
-define preserve_nonecc void @pace(ptr %state, ptr %ring, i64 %budget, i64 %spare, i64 %argument)
+define preserve_nonecc void @pace(ptr %state, ptr %ring, i64 %budget, i64 %hits, i64 %argument)
  nounwind {{
+ %hits.at = getelementptr i64, ptr %state, i64 {StateWord.HITS}
+ store i64 %hits, ptr %hits.at
  %pace.at = getelementptr i64, ptr %state, i64 {StateWord.PACE}
  %control.at = getelementptr i64, ptr %state, i64 {StateWord.CONTROL}
  %pace = load ptr, ptr %pace.at
@@ -91,14 +95,14 @@ define preserve_nonecc void @pace(ptr %state, ptr %ring, i64 %budget, i64 %spare
  %code.at = getelementptr i64, ptr %state, i64 {StateWord.PACE_RETURN}
  %buffer = load ptr, ptr %buffer.at
  %code = load ptr, ptr %code.at
- musttail call preserve_nonecc void %code(ptr %state, ptr %buffer, i64 %left, i64 %spare,
+ musttail call preserve_nonecc void %code(ptr %state, ptr %buffer, i64 %left, i64 0,
   i64 %argument)
  ret void
 }}
 """
 # Call a function, of the TLB or of the ISA, and do the instruction again, or carefully, or leave.
 SLOW_CODE = f"""
-define preserve_nonecc void @NAME(ptr %state, ptr %ring, i64 %budget, i64 %spare, i64 %address)
+define preserve_nonecc void @NAME(ptr %state, ptr %ring, i64 %budget, i64 %hits, i64 %address)
  nounwind {{
  %fill.at = getelementptr i64, ptr %state, i64 FUNCTION
  %fill = load ptr, ptr %fill.at
@@ -121,11 +125,11 @@ again:
  %missing = icmp eq ptr %code, null
  br i1 %missing, label %out, label %go
 go:
- musttail call preserve_nonecc void %code(ptr %state, ptr %ring, i64 %budget, i64 %spare,
+ musttail call preserve_nonecc void %code(ptr %state, ptr %ring, i64 %budget, i64 %hits,
   i64 %address)
  ret void
 out:
- musttail call preserve_nonecc void @leave(ptr %state, ptr %ring, i64 %budget, i64 %spare,
+ musttail call preserve_nonecc void @leave(ptr %state, ptr %ring, i64 %budget, i64 %hits,
   i64 %address)
  ret void
 }}

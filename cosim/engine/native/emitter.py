@@ -32,15 +32,16 @@ them in named slots; its decoder may look at the whole block (module hook `plan`
 of flags a reader sees, and which are dead.
 
 Host registers: state (r12), ring (r13, where the next record goes), budget (r14, instructions
-left).
+left), hits (r15, references that need no record: recency).
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 
 from cosim.engine.interface import Access
+from cosim.engine.native.recency import Recency
 from cosim.engine.native.state import (
     JUMP_CACHE_AT,
     JUMP_CACHE_SLOTS,
@@ -51,16 +52,16 @@ from cosim.engine.native.state import (
     TlbWord,
 )
 from cosim.engine.native.values import Value
-from cosim.engine.stream import KIND_SHIFT, SIZE_SHIFT, Kind
+from cosim.engine.stream import Kind
 
-VERSION = 2  # of what stencils look like: part of the name of the library on disk
+VERSION = 3  # of what stencils look like: part of the name of the library on disk
 
 CONVENTION = "preserve_nonecc"
 I1, I8, I32, I64, I128 = (ir.IntType(bits) for bits in (1, 8, 32, 64, 128))
 F32, F64 = ir.FloatType(), ir.DoubleType()
 POINTER = ir.PointerType()
 VOID = ir.VoidType()
-# state, ring, budget, unused, argument of the exit
+# state, ring, budget, hits, argument of the exit
 PIECE = ir.FunctionType(VOID, [POINTER, POINTER, I64, I64, I64])
 PAGE_MASK = -4096
 PAGE_SHIFT = 12
@@ -107,6 +108,14 @@ class Place:
         self.host = host
 
 
+class Noted(NamedTuple):
+    """The references noted up to the end of a block of the builder: see Emitter.join."""
+
+    block: ir.Block
+    ring: ir.Value
+    hits: ir.Value
+
+
 class Emitter:
     """One instruction in the making.  See the module's text."""
 
@@ -131,8 +140,10 @@ class Emitter:
         for place in (0, 1):
             self.function.args[place].add_attribute("noalias")
         self.b = ir.IRBuilder(self.function.append_basic_block("entry"))
-        self.state, self.ring, self.budget, self._spare, _ = self.function.args
-        self._first_ring = self.ring
+        self.state, self.ring, self.budget, hits, _ = self.function.args
+        self.hits = self.value(hits)
+        self._first_ring, self._first_hits = self.ring, self.hits
+        self._recency = Recency(self)
         self.ended = False
         self.records = 0  # most that the instruction writes
 
@@ -207,6 +218,10 @@ class Emitter:
         offset = ((virtual >> shift) & mask) + TLB_AT
         return self.b.gep(self.state, [offset.raw], source_etype=I8)
 
+    def word_at(self, word: StateWord) -> ir.Value:
+        """Where a word of the runtime is."""
+        return self.b.gep(self.state, [ir.Constant(I64, 8 * word)], source_etype=I8)
+
     def _word(self, base: ir.Value, word: int) -> Value:
         at = self.b.gep(base, [ir.Constant(I64, 8 * word)], source_etype=I8)
         return self.value(self.b.load(at, typ=I64))
@@ -225,17 +240,16 @@ class Emitter:
         return Place(virtual, self._word(entry, TlbWord.DELTA), self._word(entry, TlbWord.HOST))
 
     def record(self, place: Place, bytes_: int, kind: Kind, offset: int = 0) -> None:
-        """Write one record: `bytes_` bytes at `offset` of the place."""
-        self.records += 1
-        if self._careful:
-            given = [self.b.ptrtoint(self.ring, I64), (place.virtual + offset).raw]
-            given.append(self.constant(bytes_ | kind << 8).raw)
-            self.ring = self.b.inttoptr(self._function(StateWord.NOTE, given).raw, POINTER)
+        """Note a reference to `bytes_` bytes at `offset` of the place: one of each 8."""
+        parts = range(0, bytes_, 8)
+        self.records += len(parts)
+        if not self._careful:
+            self._recency.reference(place.virtual + offset, place.delta, bytes_, kind)
             return
-        head = kind << KIND_SHIFT | (bytes_ - 1) << SIZE_SHIFT
-        word = (place.virtual + place.delta + offset) | head
-        self.b.store(word.raw, self.ring)
-        self.ring = self.b.gep(self.ring, [ir.Constant(I64, 8)], source_etype=I8)
+        for part in parts:
+            given = [self.b.ptrtoint(self.ring, I64), (place.virtual + offset + part).raw]
+            given.append(self.constant(min(bytes_, 8) | kind << 8).raw)
+            self.ring = self.b.inttoptr(self._function(StateWord.NOTE, given).raw, POINTER)
 
     def _host(self, place: Place, offset: int) -> ir.Value:
         address = place.virtual + place.host + offset
@@ -256,6 +270,18 @@ class Emitter:
             return
         self.b.store(value.raw, self._host(place, offset), align=1)
 
+    def noted(self) -> Noted:
+        """Where the builder is, and what was noted on the way there: for `join`."""
+        return Noted(self.b.block, self.ring, self.hits.raw)
+
+    def join(self, *ways: Noted) -> None:
+        """Several ways come together here, before anything else."""
+        ring, hits = self.b.phi(self.ring.type), self.b.phi(I64)
+        for way in ways:
+            ring.add_incoming(way.ring, way.block)
+            hits.add_incoming(way.hits, way.block)
+        self.ring, self.hits = ring, self.value(hits)
+
     # Careful accesses.
 
     def _function(self, word: StateWord, given: list[ir.Value]) -> Value:
@@ -267,7 +293,7 @@ class Emitter:
         return self.value(self.b.call(pointer, [self.state, *given]))
 
     def _bounce(self) -> ir.Value:
-        return self.b.gep(self.state, [ir.Constant(I64, 8 * StateWord.BOUNCE)], source_etype=I8)
+        return self.word_at(StateWord.BOUNCE)
 
     def _span(self, place: Place, shape: ir.Type, offset: int) -> list[ir.Value]:
         size = _width(shape) // 8
@@ -280,8 +306,7 @@ class Emitter:
 
     def load_at(self, place: Place, bytes_: int, offset: int = 0, kind: Kind = Kind.LOAD) -> Value:
         """The same from a place that was probed."""
-        for part in range(0, bytes_, 8):
-            self.record(place, min(bytes_, 8), kind, offset + part)
+        self.record(place, bytes_, kind, offset)
         return self.fetch_from(place, ir.IntType(8 * bytes_), offset)
 
     def store(self, virtual: Value, bytes_: int, value: Value) -> None:
@@ -290,8 +315,7 @@ class Emitter:
 
     def store_at(self, place: Place, bytes_: int, value: Value, offset: int = 0) -> None:
         """The same to a place that was probed."""
-        for part in range(0, bytes_, 8):
-            self.record(place, min(bytes_, 8), Kind.STORE, offset + part)
+        self.record(place, bytes_, Kind.STORE, offset)
         self.put_to(place, value, offset)
 
     # Leaving.
@@ -305,10 +329,13 @@ class Emitter:
 
     def _go(self, target: Any, argument: Value | None = None, *, undone: bool = False) -> None:
         """undone: the records of this instruction are taken back."""
-        ring = self._first_ring if undone else self.ring
+        ring, hits = self.ring, self.hits
+        if undone:
+            ring, hits = self._first_ring, self._first_hits
+            self._recency.forget()
         undefined = ir.Constant(I64, ir.Undefined)
         given = [
-            self.state, ring, self.budget, self._spare, argument.raw if argument else undefined
+            self.state, ring, self.budget, hits.raw, argument.raw if argument else undefined
         ]  # fmt: skip
         self.b.call(target, given, cconv=CONVENTION, tail="musttail")
         self.b.ret_void()

@@ -33,6 +33,7 @@ from cosim.engine.native.runtime import (
 from cosim.engine.native.state import (
     CODE_PAGES,
     CODE_PAGES_AT,
+    RECENT_CLASSES,
     STATE_BYTES,
     Fill,
     SiteWord,
@@ -76,6 +77,8 @@ class NativeEngine:
     worst_reference_cycles: most that one record may cost.  hot_after: how often code of a line is
     come to without a block before one is made: until then Unicorn executes some instructions from
     there on.  fallbacks: form -> instructions executed by Unicorn because blocks could not.
+    line_classes: of the memory system, see recency; below RECENT_CLASSES every reference has a
+    record.
     whole_blocks: `run` ends before a block that would pass the limit, when one was executed.
     """
 
@@ -83,7 +86,7 @@ class NativeEngine:
 
     def __init__(
         self, isa: Any, physical: np.ndarray, stream: Any, *, worst_reference_cycles: int = 20_000,
-        hot_after: int = 1, **options: Any,
+        hot_after: int = 1, line_classes: int = 0, **options: Any,
     ) -> None:  # fmt: skip
         self.reference = self.reference_class(isa, physical, stream, **options)
         self.isa = isa
@@ -96,6 +99,8 @@ class NativeEngine:
         self.translator = Translator(self._table, self.library, self._space)
         self._exclusive = getattr(self._table, "exclusive", lambda words: None)
         self._make_state()
+        self.translator.recency = line_classes >= RECENT_CLASSES
+        self._state[StateWord.UNKNOWN] = 0 if self.translator.recency else NONE
         self._run_words = np.zeros(RunWord.WORDS, dtype=np.uint64)
         self._run_words[RunWord.PENDING] = NONE
         self._run_words[RunWord.ENTER] = self._space.symbols["enter"]
@@ -179,6 +184,8 @@ class NativeEngine:
             if not self._table.usable(self._state_words):
                 return self._unicorn(instruction_limit, limits)
             outcome = self._blocks()
+            # Hits without a record count, too.
+            limits["record_limit"] = record_limit = words[Control.RECORD_LIMIT]
             if outcome == Outcome.LIMIT and self._is_code(self._state_words[self._pc]):
                 self._publish_progress()
                 return LIMIT_STOP

@@ -43,20 +43,24 @@ from cosim.engine.native.state import (
     JUMP_CACHE_AT,
     JUMP_CACHE_SLOTS,
     NO_PAGE,
+    RECENT_AT,
+    RECENT_CLASSES,
     TLB_AT,
     TLB_ENTRY_BYTES,
     TLB_SLOTS,
     Fill,
     LineKind,
+    RecentWord,
     SiteKind,
     SiteWord,
     StateWord,
     TlbWord,
 )
 from cosim.engine.native.translator import RECORDS_PER_INSTRUCTION
-from cosim.engine.stream import KIND_SHIFT, RING_RECORDS, SIZE_SHIFT, Kind, Word
+from cosim.engine.stream import FETCH_HIT, KIND_SHIFT, RING_RECORDS, SIZE_SHIFT, Kind, Word
 from cosim.engine.walk import MAPPED, walk
 from cosim.paging import Protection
+from cosim.units import LINE_BYTES
 
 STRETCH_INSTRUCTIONS = 2048  # between two looks at the limits: 2 us of guest, 20 ns of looking
 BUFFER_RECORDS = STRETCH_INSTRUCTIONS * RECORDS_PER_INSTRUCTION
@@ -107,6 +111,7 @@ S_RING, S_BUDGET, S_SITE = int(StateWord.RING), int(StateWord.BUDGET), int(State
 S_LINE, S_PREVIOUS = int(StateWord.LINE), int(StateWord.PREVIOUS_LINE)
 S_MARK, S_ARGUMENT = int(StateWord.MARK), int(StateWord.ARGUMENT)
 S_BUFFER, S_GIVEN = int(StateWord.BUFFER), int(StateWord.GIVEN)
+S_HITS = int(StateWord.HITS)
 CONTROL_AT, CODE_FRAMES_AT = U(StateWord.CONTROL * 8), U(StateWord.CODE_FRAMES * 8)
 TLB_WORD = TLB_AT // 8
 TLB_WORDS = TLB_SLOTS * TLB_ENTRY_BYTES // 8
@@ -147,6 +152,22 @@ MEMORY_BASE_AT, MEMORY_SIZE_AT, WALK_TABLE_AT, ROOT_AT = (
     for word in (Control.MEMORY_BASE, Control.MEMORY_SIZE, Control.WALK_TABLE, Control.ROOT)
 )
 FRAME_MASK = U((1 << 52) - 1)
+HITS_RECORD, ONE_FETCH = U(Kind.HITS << KIND_SHIFT), U(FETCH_HIT)
+HITS_COUNT = U(0xFFFFF)  # its lowest field
+CLASS_SHIFT, CLASSES = U(LINE_BYTES.bit_length() - 1), U(RECENT_CLASSES - 1)
+RECENT_START, RECENT_WORDS = U(RECENT_AT), int(RecentWord.WORDS)
+LOADABLE, STORABLE, FETCHED = (int(word) for word in list(RecentWord)[:3])
+
+
+@kernel
+def forget_recent(state):
+    """No line is known to have been used last: see recency.  state: host address."""
+    at = state + RECENT_START
+    for _ in range(RECENT_CLASSES):
+        store_word(at + U(8 * LOADABLE), NEVER)
+        store_word(at + U(8 * STORABLE), NEVER)
+        store_word(at + U(8 * FETCHED), ZERO)
+        at += U(8 * RECENT_WORDS)
 
 
 @kernel
@@ -215,6 +236,7 @@ def reach_function(state, address, size, access):
 def note_function(state, ring, address, size_and_kind):
     """Write the records of one access to host address `ring`; where the next one goes."""
     size, kind = size_and_kind & U(0xFF), size_and_kind >> EIGHT
+    forget_recent(state)
     here = min(size, PAGE_BYTES - (address & ~PAGE_MASK))
     physical, _, _ = reachable(state, address)
     store_word(ring, physical | ((here - ONE) << SIZE_AT) | (kind << KIND_AT))
@@ -258,11 +280,29 @@ def scatter_function(state, address, size, unused):
 
 
 @kernel
-def flush_buffer(p, buffer, write_end):
-    """Copy the records from host address `buffer` up to `write_end` to the ring; price or publish
-    them.  False at the machine's end.
+def note_hits(p, s, write_end):
+    """Put the references that were left out behind the records; where these end now.
+
+    For the record limit they count as records: it stands for cycles, and they have a price.
     """
-    at = buffer
+    hits = s[S_HITS]
+    if hits == ZERO:
+        return write_end
+    s[S_HITS] = ZERO
+    if p[RECORD_LIMIT] < FOREVER:
+        p[RECORD_LIMIT] -= min(hits & HITS_COUNT, p[RECORD_LIMIT])
+    store_word(write_end, HITS_RECORD | hits)
+    return write_end + EIGHT
+
+
+@kernel
+def flush_buffer(p, s, write_end):
+    """Copy the records from the buffer up to `write_end` to the ring; price or publish them.
+
+    False at the machine's end.
+    """
+    at = s[S_BUFFER]
+    write_end = note_hits(p, s, write_end)
     while at < write_end:
         count = min((write_end - at) // EIGHT, COPY)
         write = p[WRITE]
@@ -334,7 +374,7 @@ def pace_function(p, s, ring, budget):
     p[COUNT] += s[S_GIVEN] - budget
     s[S_MARK] = NEVER  # budgets repeat here
     s[S_GIVEN] = ZERO
-    if flush_buffer(p, s[S_BUFFER], ring):
+    if flush_buffer(p, s, ring):
         s[S_GIVEN] = allowed(p)
     return s[S_GIVEN]
 
@@ -376,14 +416,29 @@ def link(sites, blocks, site, block):
 
 @kernel
 def leave_line(s, sites, site):
-    """An instruction that is not executed takes back the FETCH record that was written for it."""
+    """An instruction that is not executed takes back the fetch that was noted for it."""
     kind = sites[site, T_LINE_KIND]
     if kind == L_BACK:
-        s[S_RING] -= EIGHT
+        take_fetch_back(s, U(sites[site, T_PC]))
         s[S_LINE] = U(sites[site, T_LINE])
     elif kind == L_ENTRY and s[S_MARK] == s[S_BUDGET]:
-        s[S_RING] -= EIGHT
+        take_fetch_back(s, U(sites[site, T_PC]))
         s[S_LINE] = s[S_PREVIOUS]
+
+
+@kernel
+def take_fetch_back(s, pc):
+    """The fetch noted last was that of the line of `pc`: take it back.
+
+    It has a record when the last one is a FETCH of its class; if not, its line was known.
+    """
+    if s[S_RING] > s[S_BUFFER]:
+        record = load_word(s[S_RING] - EIGHT)
+        same = ((record ^ pc) >> CLASS_SHIFT) & CLASSES == ZERO
+        if record >> KIND_AT == FETCH_KIND and same:
+            s[S_RING] -= EIGHT
+            return
+    s[S_HITS] -= ONE_FETCH
 
 
 @kernel
@@ -409,6 +464,7 @@ def run_blocks(p, s, run, sites, blocks, table):
     p: the control block.  s: the state, u64 words.  run: RunWord, u64.  The others: see CodeSpace.
     """
     state = s.ctypes.data
+    forget_recent(U(state))
     if p[INLINE] != ZERO and p[WRITE] != p[PRICED]:
         p[CYCLES] = call_pointer4(p[PORT], p[PORT_ARGUMENT], p[CORE], p[WRITE], ZERO)
         p[PRICED] = p[WRITE]
@@ -449,7 +505,7 @@ def run_blocks(p, s, run, sites, blocks, table):
             s[S_BUDGET] += U(sites[site, T_UNDONE])
         p[COUNT] += s[S_GIVEN] - s[S_BUDGET]
         run[R_PC] = s[S_ARGUMENT] if kind == K_INDIRECT else U(sites[site, T_PC])
-        if not flush_buffer(p, s[S_BUFFER], s[S_RING]) or p[STOP] == HALT_SHUTDOWN:
+        if not flush_buffer(p, s, s[S_RING]) or p[STOP] == HALT_SHUTDOWN:
             return SHUTDOWN
         if kind == K_INSTRUCTION:
             run[R_SITE] = U(site)

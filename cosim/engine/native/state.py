@@ -2,10 +2,11 @@
 
 ```text
  0   words of the runtime (StateWord)
- 32  register file of the ISA: its layout says which slot is where
+ 40  register file of the ISA: its layout says which slot is where
  …   TLB: TLB_SLOTS entries of four words (TlbWord)
  …   jump cache: JUMP_CACHE_SLOTS pairs (guest address, host code)
  …   one word per code page: 1 when it was compared with the page table since the last flush
+ …   recency: RECENT_CLASSES entries of four words (RecentWord)
 ```
 Blocks find it through r12.  Everything that Unicorn's hooks know too stays in the control block.
 """
@@ -41,6 +42,10 @@ class StateWord(IntEnum):
     GIVEN = 28  # BUDGET when it was given
     PACE = 29  # host address of the function that prices between two instructions of a paced block
     PACE_RETURN = 30  # host address of the code behind
+    HITS = 31  # references left out of the records, see recency; in r15 while a block runs
+    UNKNOWN = (
+        32  # ~0 where no reference may be left out, else 0: what is noted then matches nothing
+    )
 
 
 class TlbWord(IntEnum):
@@ -50,6 +55,15 @@ class TlbWord(IntEnum):
     WRITE_TAG = 1
     DELTA = 2  # physical minus virtual address
     HOST = 3  # host minus virtual address
+
+
+class RecentWord(IntEnum):
+    """Words of one entry of the recency table, see recency."""
+
+    LOADABLE = 0  # physical byte address of the line used last by loads and stores, or ~0
+    STORABLE = 1  # the same when it is in state M for certain, or ~0
+    FETCHED = 2  # number of the line fetched last, 0: none
+    WORDS = 4
 
 
 class SiteWord(IntEnum):
@@ -93,7 +107,7 @@ class LineKind(IntEnum):
     BACK = 2  # first of its line: take the record back
 
 
-REGISTERS_WORD = 32
+REGISTERS_WORD = 40
 REGISTERS_WORDS = 224
 TLB_SLOTS = 1024
 TLB_ENTRY_BYTES = 32
@@ -102,6 +116,9 @@ JUMP_CACHE_SLOTS = 1024
 JUMP_CACHE_AT = TLB_AT + TLB_SLOTS * TLB_ENTRY_BYTES
 CODE_PAGES = 8192
 CODE_PAGES_AT = JUMP_CACHE_AT + JUMP_CACHE_SLOTS * 16
-STATE_BYTES = CODE_PAGES_AT + CODE_PAGES * 8
+RECENT_CLASSES = 64
+RECENT_BYTES = 8 * RecentWord.WORDS
+RECENT_AT = CODE_PAGES_AT + CODE_PAGES * 8
+STATE_BYTES = RECENT_AT + RECENT_CLASSES * RECENT_BYTES
 NO_PAGE = 1  # no address: pages are aligned
 SITE_WORDS = 16

@@ -20,7 +20,7 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 
 from cosim.compiled import cache_root
-from cosim.engine.native import emitter, state, values
+from cosim.engine.native import emitter, recency, state, values
 from cosim.engine.native.table import Instruction
 from cosim.errors import MachineError
 
@@ -252,7 +252,8 @@ def _digest(instructions: Any) -> str:
     ]
     digest = hashlib.sha256("\n".join(parts).encode())
     folder = Path(instructions.__file__).parent
-    shared = [Path(module) for module in (emitter.__file__, state.__file__, values.__file__)]
+    modules = (emitter, recency, state, values)
+    shared = [Path(str(module.__file__)) for module in modules]
     semantics = [path for path in folder.glob("*.py") if path.name != EXAMPLES]
     files = [*shared, *sorted(semantics)]
     for path in files:

@@ -21,12 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from cosim.engine.native import emitter
+from cosim.engine.native import emitter, recency
 from cosim.engine.native.assembly import (
     ADD_BUDGET,
+    ADD_HITS,
     APPEND_RAX,
     COMPARE_LONG,
-    COMPARE_RING,
     COMPARE_WORD,
     JE,
     JMP,
@@ -34,10 +34,14 @@ from cosim.engine.native.assembly import (
     JS,
     LOAD_EAX,
     MOV_RAX,
+    MOVE_RING,
+    OR_HITS,
+    SET_LONG,
     SET_WORD,
     STORE_EAX,
     STORE_R14,
     SUB_BUDGET,
+    SUBTRACT_LONG,
     Assembly,
     word,
 )
@@ -45,13 +49,14 @@ from cosim.engine.native.code_space import CodeSpace, signed
 from cosim.engine.native.state import (
     CODE_PAGES_AT,
     LineKind,
+    RecentWord,
     SiteKind,
     SiteWord,
     StateWord,
 )
 from cosim.engine.native.stencils import Library, Patch
 from cosim.engine.native.table import Instruction
-from cosim.engine.stream import KIND_SHIFT, SIZE_SHIFT, Kind
+from cosim.engine.stream import FETCH_HIT, KIND_SHIFT, SIZE_SHIFT, Kind
 from cosim.errors import MachineError
 from cosim.units import LINE_BYTES, PAGE_BYTES
 
@@ -66,7 +71,8 @@ class Translator:
     """Makes blocks of one ISA in one code space.
 
     instructions: how many were translated.  block_instructions: most that one block may have.
-    forms: names of all forms met, for the statistics of fallbacks.
+    forms: names of all forms met, for the statistics of fallbacks.  recency: may fetches of a line
+    known be left out of the records?
     """
 
     def __init__(self, instructions: Any, library: Library, space: CodeSpace) -> None:
@@ -79,6 +85,7 @@ class Translator:
         self.instructions = 0
         self._second_look = getattr(instructions, "plan", lambda found, decode: found)
         self.block_instructions = BLOCK_INSTRUCTIONS
+        self.recency = False
 
     def form_number(self, name: str) -> int:
         """Number of a form in the statistics of fallbacks."""
@@ -384,10 +391,28 @@ class _Block(_Maker):
         self._a.jump(JS, "budget")
 
     def _fetch_record(self, pc: int, line: int) -> None:
-        """A FETCH record of the line of `pc`, number `line`."""
+        """A FETCH record of the line of `pc`, number `line`, or one hit more: see recency."""
+        a = self._a
         record = FETCH | pc + self._delta >> LINE_SHIFT << LINE_SHIFT
-        self._a.code += SET_WORD + word(8 * StateWord.LINE) + word(line)
-        self._a.code += MOV_RAX + struct.pack("<Q", record) + APPEND_RAX
+        entry = recency.entry_at(pc)
+        known, on = ("known", len(a.code)), ("on", len(a.code))
+        a.code += SET_WORD + word(8 * StateWord.LINE) + word(line)
+        if self._translator.recency:
+            a.code += COMPARE_WORD + word(entry + 8 * RecentWord.FETCHED) + word(line)
+            a.jump(JE, known)
+            a.code += SET_WORD + word(entry + 8 * RecentWord.FETCHED) + word(line)
+            for place in (RecentWord.LOADABLE, RecentWord.STORABLE):
+                a.code += SET_LONG + word(entry + 8 * place) + word(recency.NOT_KNOWN)
+        a.code += MOV_RAX + struct.pack("<Q", record) + APPEND_RAX
+        if self._translator.recency:
+            a.place(on)
+
+            def hit() -> None:
+                a.place(known)
+                a.code += MOV_RAX + struct.pack("<Q", FETCH_HIT) + ADD_HITS
+                a.jump(JMP, on)
+
+            self._stubs.append(hit)
 
     def _instruction(self, place: int, instruction: Instruction) -> None:
         a = self._a
@@ -470,7 +495,7 @@ class _PacedBlock(_Block):
     def _pace(self) -> None:
         """Price what is written; what may still be executed is known anew then."""
         a = self._a
-        a.code += COMPARE_RING + word(8 * StateWord.BUFFER)
+        a.code += MOVE_RING + SUBTRACT_LONG + word(8 * StateWord.BUFFER) + OR_HITS
         nothing = ("nothing", len(a.code))
         a.jump(JE, nothing)
         goes_on = a.base + len(a.code) + len(SET_WORD) + 8 + len(JMP) + 4
