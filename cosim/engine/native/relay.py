@@ -19,6 +19,7 @@ from cosim.baton import (
     ROWS,
     UNTIL,
     Baton,
+    following_core,
     hand_over,
     wait,
     wake,
@@ -141,10 +142,10 @@ def relay(words, own, sockets, descriptors, functions, p, s, run, sites, blocks,
     core, node = S64(own[OWN_CORE]), S64(own[OWN_NODE])
     send, clock = functions[2], functions[4]
     began = now_ns(own, clock)
-    while began < own[DEADLINE]:
+    while True:
         wake_following(words, core, sockets, send)
         if not run_turn(words, own, p, s, run, sites, blocks, table):
-            break
+            return UNFINISHED
         following = hand_over(words, core, own[NOW_PS])
         if following == NOBODY:
             return ANSWER
@@ -157,12 +158,16 @@ def relay(words, own, sockets, descriptors, functions, p, s, run, sites, blocks,
             if target == node:
                 return ELSEWHERE
             wake(words, target, sockets, send)
-            if not wait(words, node, descriptors, functions, LOOKS, WAIT_MS):
+            if ended >= own[DEADLINE]:
+                return ELSEWHERE
+            looks = LOOKS if following_core(words, following) == core else 0
+            if not wait(words, node, descriptors, functions, looks, WAIT_MS):
                 return ELSEWHERE
             if S64(words[BATON]) != core:
                 return ELSEWHERE
             began = now_ns(own, clock)
-    return UNFINISHED
+        elif ended >= own[DEADLINE]:
+            return UNFINISHED
 
 
 class Relayed:
