@@ -176,8 +176,8 @@ class Conductor:
             seen = max(seen, (self.timebase.turns_so_far, -1))
             if seen > progress:
                 progress, progress_s = seen, now_s
-            if self.shell.poll_is_due() and (turn := self.timebase.in_progress()) is not None:
-                self.turn = turn
+            if self.shell.poll_is_due():
+                turn = self.turn = self.timebase.in_progress() or turn
                 until = "it sends or blocks" if turn.until_ps == EXTENDED else f"{turn.until_ps} ps"
                 self.shell.doing = (
                     f"waiting for node {turn.node!r}: turn {turn.sequence} of core {turn.core}, "

@@ -254,7 +254,7 @@ class Node:
                 self.turn_times.add((relayed.seconds - seconds) / count, count)
                 self.now_ps[index] = relayed.now_ps
         turn = baton.turn
-        if ending == Ending.ANSWER:
+        if relayed is not None and ending == Ending.ANSWER:
             self._answer(turn, {"now_ps": relayed.now_ps, **STILL_RUNNABLE})
         elif ending == Ending.UNFINISHED:
             self._run_turn(turn)
@@ -275,12 +275,13 @@ class Node:
         self.turn = {}
         self.shell.doing = "waiting for a turn"
         self.now_ps[core] = result["now_ps"]
-        if not (self._is_quiet(result) and self.baton.pass_on(core, result["now_ps"])):
+        baton = self.baton if self._is_quiet(result) else None
+        if baton is None or not baton.pass_on(core, result["now_ps"]):
             self._answer(message, result)
 
     def _is_quiet(self, result: dict) -> bool:
         """Did nothing leave this node in the turn, and can its core go on?"""
-        if self.baton is None or self.spoke or result["state"] != "runnable":
+        if self.spoke or result["state"] != "runnable":
             return False
         left = result["sends"] or result["acknowledges"] or self.kernel.exited
         return not left and not self.kernel.watch.happened
