@@ -89,6 +89,16 @@ def exchange_acquire(typingctx, address, value):
 
 
 @intrinsic
+def exchange_sequential(typingctx, address, value):
+    """Write the u64 `value` at `address`, in one order with all such writes; what was there."""
+
+    def codegen(context, builder, signature, args):
+        return builder.atomic_rmw("xchg", _word_pointer(builder, args[0]), args[1], "seq_cst")
+
+    return types.uint64(types.uint64, types.uint64), codegen
+
+
+@intrinsic
 def load_word(typingctx, address):
     """The u64 at `address` (plain load)."""
 

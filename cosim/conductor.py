@@ -4,6 +4,9 @@ It gathers the nodes, hands out the turns that the TimeBase decides, forwards ac
 holds the turns when it is asked to, and tells the supervisor how the run ended.  A node that does
 not answer its turn is reported, not waited for.
 
+While turns are handed from node to node (cosim/relay.py) it only looks whether they go on, and
+takes over where they stand when a node has something to say.
+
 A pause has a virtual time.  When it is asked for now, that is the latest time any core has reached:
 the turn in progress is ended early, and the other cores run up to there.  Where turns end is no
 part of what is simulated, so a repetition that pauses at the same time finds the same machine.
@@ -15,8 +18,10 @@ import cosim.isa
 from cosim.broker import Broker, latencies
 from cosim.durations import Durations
 from cosim.errors import MachineError, ProtocolError
+from cosim.local_channel import SCHEME
 from cosim.process import Shell
 from cosim.protocol import turns as turns_protocol
+from cosim.relay import Relay
 from cosim.timebase import EXTENDED, NEVER_PS, End, Halt, TimeBase, Turn, core_nodes
 from cosim.transport import bind_router, new_keys
 from cosim.units import PS_PER_NS
@@ -34,7 +39,17 @@ def build(configuration: dict) -> TimeBase:
         broker,
         quantum_ps=quantum_ps(settings, broker),
         limit_ps=max(0, run.get("limit_ps", 0)),
+        relay=Relay() if relays(configuration) else None,
     )
+
+
+def relays(configuration: dict) -> bool:
+    """May nodes hand turns to each other?  Not from host to host, nor beside other memory systems:
+    those see one core.
+    """
+    wanted = configuration["settings"].get("time.relay", True)
+    endpoint = configuration.get("endpoints", {}).get("turns", "")
+    return wanted and endpoint.startswith(SCHEME) and not configuration.get("also")
 
 
 def routes(settings: dict, nodes: list[dict]) -> tuple[dict, dict, dict]:
@@ -88,7 +103,7 @@ class Conductor:
         shell.answer("dump", lambda _message: {"cores": self.timebase.rows()})
         shell.answer("collect", self._collect)
         shell.statistics = self.statistics
-        shell.clock = lambda: (self.timebase.virtual_time_ps, 0, 0)
+        shell.clock = lambda: (self.timebase.latest_ps(), 0, 0)
 
     def statistics(self) -> dict[str, int]:
         """Turns, interrupts and forwarded device accesses."""
@@ -145,18 +160,24 @@ class Conductor:
                 raise MachineError(f"node {turn.node!r} does not take turn {turn.sequence}")
             self._await_turned(turn)
             if turn.until_ps != EXTENDED:
-                self.turn_times.add(time.perf_counter() - granted_s)
+                count = self.timebase.turns - turn.sequence + 1
+                self.turn_times.add((time.perf_counter() - granted_s) / count, count)
 
     def _await_turned(self, turn: Turn) -> None:
         self.turn, self.yielding = turn, False
         progress_s = time.monotonic()
-        progress = -1
+        progress = (turn.sequence, -1)  # of the turn in progress
         while self.timebase.granted is not None:
             found = self.router.receive(POLL_MS)
             now_s = time.monotonic()
+            seen = progress
             if found is not None:
-                progress, progress_s = self._in_turn(turn, found, progress, progress_s, now_s)
+                seen = self._in_turn(found, seen)
+            seen = max(seen, (self.timebase.turns_so_far, -1))
+            if seen > progress:
+                progress, progress_s = seen, now_s
             if self.shell.poll_is_due():
+                turn = self.turn = self.timebase.in_progress() or turn
                 until = "it sends or blocks" if turn.until_ps == EXTENDED else f"{turn.until_ps} ps"
                 self.shell.doing = (
                     f"waiting for node {turn.node!r}: turn {turn.sequence} of core {turn.core}, "
@@ -164,42 +185,41 @@ class Conductor:
                 )
                 self.shell.poll()
             if now_s - progress_s > self.shell.limits.answer_s:
-                self._unanswered(turn, int(now_s - progress_s))
+                self._unanswered(int(now_s - progress_s))
         self.turn = None
+        if self.timebase.relay is not None:
+            self.timebase.relay.pause(False)
         if self.yielding:
             self._halt_now()
 
-    def _in_turn(
-        self,
-        turn: Turn,
-        found: tuple[str, dict],
-        progress: int,
-        progress_s: float,
-        now_s: float,
-    ) -> tuple[int, float]:
-        """Serve one message that came while `turn` lasts; (progress, time) of the last
-        progress.
-        """
+    def _in_turn(self, found: tuple[str, dict], progress: tuple[int, int]) -> tuple[int, int]:
+        """Serve one message that came while a turn lasts; (turn, its progress) that is known of."""
         peer, message = found
         kind = message["kind"]
+        turn = self.timebase.in_progress()
+        assert turn is not None
         if peer != turn.node or kind not in ("turned", "alive", "device", "occurred"):
             self._greet(peer, message)
+        elif kind == "alive":
+            return max(progress, (message["sequence"], message["progress"]))
         elif kind == "occurred":
             self.timebase.occurred(message["at_ps"])
             self.shell.send(message)
         elif kind == "device":
             self._forward(peer, message)
-        elif kind == "turned":
+        else:
+            self.timebase.take_over()
             try:
                 self.timebase.turned(message)
             except ProtocolError as error:
                 self.router.refuse(peer, str(error))
-        elif message["sequence"] == turn.sequence and message["progress"] > progress:
-            return message["progress"], now_s
-        return progress, progress_s
+        return progress
 
-    def _unanswered(self, turn: Turn, seconds: int) -> None:
+    def _unanswered(self, seconds: int) -> None:
         """Report the turn and wait to be stopped; a late answer changes nothing any more."""
+        self.timebase.take_over()
+        turn = self.timebase.granted
+        assert turn is not None
         self.shell.send(
             {
                 "kind": "unanswered",
@@ -243,7 +263,10 @@ class Conductor:
         for core in cores:
             row = self.rows[peer]
             self.timebase.join(core, peer, row["frequency_hz"], row.get("joined_ps", 0))
-        self.router.send(peer, {"kind": "joined", "quantum_ps": self.timebase.quantum_ps})
+        relay = self.timebase.relay
+        path = "" if relay is None else relay.path
+        quantum = self.timebase.quantum_ps
+        self.router.send(peer, {"kind": "joined", "quantum_ps": quantum, "relay": path})
 
     def _idle(self) -> None:
         """Between turns: serve both sockets, sleeping until something comes."""
@@ -284,6 +307,8 @@ class Conductor:
         """Halt as soon as it is known where the turn in progress ends."""
         if self.turn is not None:
             self.yielding = True
+            if self.timebase.relay is not None:
+                self.timebase.relay.pause(True)
             self.router.send(self.turn.node, {"kind": "yield", "sequence": self.turn.sequence})
         elif not self.paused:
             self._halt_now()

@@ -143,6 +143,12 @@ class Core:
 
     # Running.
 
+    def relayed(self, baton: Any) -> Any:
+        """What runs relayed turns of this core without Python (cosim/baton.py); None when nothing
+        does.
+        """
+        return choice.relayed(self, baton)
+
     @property
     def contended(self) -> bool:
         """True while another core may act within this turn: references are priced inline."""

@@ -17,13 +17,14 @@ class Durations:
         self._kept = array("d")
         self._count = 0
 
-    def add(self, seconds: float) -> None:
-        """One more."""
-        if self._count < KEPT:
-            self._kept.append(seconds)
-        else:
-            self._kept[self._count % KEPT] = seconds
-        self._count += 1
+    def add(self, seconds: float, count: int = 1) -> None:
+        """One more, or so many that took as long each."""
+        for _ in range(min(count, KEPT)):
+            if len(self._kept) < KEPT:
+                self._kept.append(seconds)
+            else:
+                self._kept[self._count % KEPT] = seconds
+            self._count += 1
 
     def statistics(self, prefix: str) -> dict[str, int]:
         """`<prefix>.p10` and so on, in ns; nothing when there was no event."""

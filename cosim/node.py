@@ -12,13 +12,17 @@ from collections.abc import Callable
 from typing import Any
 
 import cosim.isa
+from cosim.baton import Baton
 from cosim.core import Core
 from cosim.durations import Durations
 from cosim.errors import MachineError
+from cosim.kernel.disturbance import undisturbed
 from cosim.kernel.kernel import Kernel, load_services
+from cosim.local_channel import SCHEME
 from cosim.process import Shell
 from cosim.protocol import control as control_protocol
 from cosim.protocol import turns as turns_protocol
+from cosim.relay import Ending
 from cosim.remote import files, memory
 from cosim.timebase import core_nodes
 from cosim.transport import connect_dealer
@@ -32,6 +36,8 @@ NEXT_TURN_MS = 20  # without a turn for this long, the control socket is watched
 EXITED_NAMES = tuple(item.name for item in control_protocol.EXITED.fields)
 TURNED_NAMES = ("now_ps", "state", "wake_ps", "sends", "acknowledges")  # what the kernel decides
 ALIVE_SECONDS = 1.0  # host time between signs of progress in a long turn
+RELAYED_NS = 50_000_000  # of turns without Python, between two looks at the control socket
+STILL_RUNNABLE = {"state": "runnable", "wake_ps": -1, "sends": [], "acknowledges": []}
 
 
 def _find(place: str) -> Any:
@@ -48,11 +54,13 @@ class Outbox:
 
     def device(self, message: dict) -> None:
         """A write to a device that another node owns: fields device, source, sent_ps, value."""
+        self._node.spoke = True
         self._node.turns.send({**message, "kind": "device"})
 
     def console(self, data: bytes) -> None:
         """Bytes for the console of this node."""
         if data:
+            self._node.spoke = True
             self._node.shell.send({"kind": "console", "data": bytes(data)})
         if self._node.turn and self._node.shell.poll_is_due():
             self._node.poll()  # one system call may print for minutes
@@ -87,6 +95,11 @@ class Node:
             server_key=configuration["endpoints"].get("turns_key", ""),
             limits=shell.limits,
         )
+        endpoint = configuration["endpoints"]["turns"]
+        self._own_baton = Baton(endpoint, self.indices[0]) if endpoint.startswith(SCHEME) else None
+        self.baton: Baton | None = None  # set when the timebase has a relay
+        self.relayed: dict[int, Any] = {}  # relayed turns of cores that need no Python for them
+        self.spoke = False  # something left the node in this turn
         self.turn: dict[str, Any] = {}
         joined_ps = self.description.get("joined_ps", 0)
         with self.memory.current():
@@ -153,12 +166,37 @@ class Node:
         self._join()
         self.shell.ready()
         while True:
-            if self.shell.wait(-1):
-                # Turns follow each other: wait on their socket alone, which saves 40 us a turn.
-                while (message := self.turns.receive(NEXT_TURN_MS)) is not None:
-                    self._serve(message)
+            if self._something_comes():
+                # Turns follow each other: wait for them alone, which saves 40 us a turn.
+                while self._serve_next():
                     self.shell.poll_sometimes()
                 self._refused()
+
+    def _something_comes(self) -> bool:
+        """Serve the control socket for a while; True when there is a message or a turn."""
+        if self.baton is None:
+            return self.shell.wait(-1)
+        with self.baton.asleep() as here:
+            return here or self.shell.wait(-1)
+
+    def _serve_next(self) -> bool:
+        """Serve a message or a turn; False when none comes in NEXT_TURN_MS."""
+        baton = self.baton
+        if baton is None:
+            message = self.turns.receive(NEXT_TURN_MS)
+        else:
+            until_s = time.monotonic() + NEXT_TURN_MS / 1000
+            message = None
+            while baton.core is None and (message := self.turns.receive(0)) is None:
+                if time.monotonic() >= until_s:
+                    return False
+                baton.wait(NEXT_TURN_MS)
+            if message is None:
+                self._run_relayed(baton)
+                return True
+        if message is not None:
+            self._serve(message)
+        return message is not None
 
     def _join(self) -> None:
         self.shell.doing = "joining the timebase"
@@ -174,6 +212,13 @@ class Node:
         if message is None or message["kind"] != "joined":
             reason = self.turns.last_error or "no answer to join"
             raise MachineError(f"node {self.shell.name!r} could not join the timebase: {reason}")
+        if message["relay"] and self._own_baton is not None:
+            self.baton = self._own_baton
+            self.baton.attach(message["relay"], self.turns.channel.pollable)
+            self.shell.watch(self.baton.descriptor)
+            for core in self.cores:
+                if (relayed := core.relayed(self.baton)) is not None:
+                    self.relayed[core.index] = relayed
 
     def _refused(self) -> None:
         """The timebase refused something of ours: this node is wrong, and waiting would only hide
@@ -200,8 +245,25 @@ class Node:
         else:
             self.turns.refuse(f"{kind}: not now")
 
+    def _run_relayed(self, baton: Baton) -> None:
+        """Run the turn that was handed to this node, and those that follow without Python."""
+        index = baton.turn["core"]
+        relayed, ending = self.relayed.get(index), Ending.UNFINISHED
+        if relayed is not None and (found := undisturbed(self.kernel, index)) is not None:
+            core, turns, seconds = relayed.core, relayed.turns, relayed.seconds
+            deadline_ns = time.monotonic_ns() + RELAYED_NS
+            ending = relayed.run(core.idle_cycles, found, deadline_ns)
+            if (count := relayed.turns - turns) > 0:
+                self.turn_times.add((relayed.seconds - seconds) / count, count)
+                self.now_ps[index] = relayed.now_ps
+        turn = baton.turn
+        if relayed is not None and ending == Ending.ANSWER:
+            self._answer(turn, {"now_ps": relayed.now_ps, **STILL_RUNNABLE})
+        elif ending == Ending.UNFINISHED:
+            self._run_turn(turn)
+
     def _run_turn(self, message: dict) -> None:
-        self.turn = message
+        self.turn, self.spoke = message, False
         self._alive_at_s = self._turn_began_s = time.monotonic()
         waited_s = self._waiting_seconds()
         core = message["core"]
@@ -216,6 +278,23 @@ class Node:
         self.turn = {}
         self.shell.doing = "waiting for a turn"
         self.now_ps[core] = result["now_ps"]
+        baton = self.baton if self._is_quiet(result) else None
+        if baton is None or not baton.pass_on(core, result["now_ps"]):
+            self._answer(message, result)
+
+    def _is_quiet(self, result: dict) -> bool:
+        """Did nothing leave this node in the turn, and can its core go on?"""
+        if self.spoke or result["state"] != "runnable":
+            return False
+        left = result["sends"] or result["acknowledges"] or self.kernel.exited
+        return not left and not self.kernel.watch.happened
+
+    def _answer(self, message: dict, result: dict) -> None:
+        """Tell the timebase how the turn ended."""
+        core = message["core"]
+        self.now_ps[core] = result["now_ps"]
+        if self.baton is not None:
+            self.baton.drop()
         ended = list(self.kernel.exited)
         self.kernel.exited.clear()
         for program in ended:
@@ -264,9 +343,11 @@ class Node:
 
     def statistics(self) -> dict[str, int]:
         """The kernel's counters, and where this process's host time went, in us."""
+        relayed = sum(found.seconds for found in self.relayed.values())
         engine = sum(core.engine_seconds for core in self.cores)
         waiting = self._waiting_seconds()
         python = max(0.0, self.turn_seconds - engine - waiting)
+        engine += relayed
         parts = {"engine": engine, "waiting": waiting, "kernel": python}
         times = {f"host.{self.shell.name}.{part}_us": int(s * 1e6) for part, s in parts.items()}
         return {**self.kernel.statistics(), **times}

@@ -82,6 +82,7 @@ TABLE = (
     Setting("cost.back_invalidate", SNOOP_COSTS["cost.back_invalidate"], "integer", "cycle", "BISnp: the snoop filter evicts an entry"),
     Setting("time.quantum_ns", None, "integer", "ns", "longest turn beyond the other cores' time; default: smallest IPI latency", (), 1),
     Setting("time.guest_clock", "cycles", "choice", "", "what clocks show to programs: all cycles of the core, or its instructions and idle cycles, without memory", ("cycles", "instructions")),
+    Setting("time.relay", True, "flag", "", "nodes of one host hand turns to each other while nothing happens; the simulated machine is the same"),
     Setting("time.ipc", "1", "rational", "instruction/cycle", "instructions per cycle without memory, as p or p/q"),
     Setting("time.<node>.frequency_hz", None, "integer", "Hz", "clock of the node's cores; default: preset", (), 1000),
     Setting("ipi.latency_ns", 2000, "integer", "ns", "from sending an inter-processor interrupt to its delivery", (), 1),

@@ -24,6 +24,7 @@ Cores touch memory one at a time, in an order that depends on virtual time only.
   a turn's first boundary.
 - A core with interrupts masked (inside a kernel) may overshoot `until`; it takes the interrupt at
   its next boundary.  The largest overshoot is a statistic.
+- Quiet turns are handed from node to node, by the same rule: cosim/relay.py.
 - Nobody's turn starts at or after `halt_ps`, and none goes on beyond the first boundary there: what
   is done to the machine meanwhile is done at that time, in every repetition.
 """
@@ -34,9 +35,9 @@ from typing import NamedTuple
 
 from cosim.broker import Broker, Function, Interrupt, arrival
 from cosim.errors import InputError, InvariantError, ProtocolError
+from cosim.relay import NEVER_PS, Relay, Stretch
 from cosim.units import PS_PER_SECOND, cycles_of_ps, ps_of_cycles
 
-NEVER_PS = 1 << 63  # later than any virtual time
 EXTENDED = -1  # `until` of a turn without a limit
 
 
@@ -126,11 +127,13 @@ class TimeBase:
 
     It knows no socket and no clock of the host.
 
-    limit_ps: virtual time at which the run ends, 0 for none.  InputError when the quantum exceeds a
-    latency.
+    limit_ps: virtual time at which the run ends, 0 for none.  relay: where nodes that hand turns to
+    each other look; None when they do not.  InputError when the quantum exceeds a latency.
     """
 
-    def __init__(self, broker: Broker, *, quantum_ps: int, limit_ps: int = 0) -> None:
+    def __init__(
+        self, broker: Broker, *, quantum_ps: int, limit_ps: int = 0, relay: Relay | None = None
+    ) -> None:
         if not 0 < quantum_ps <= broker.latency_ps_min:
             raise InputError(
                 f"time.quantum_ns: {quantum_ps / 1000:g} ns, allowed up to the smallest "
@@ -139,6 +142,7 @@ class TimeBase:
                 f"could come too late"
             )
         self.broker = broker
+        self.relay = relay
         self.quantum_ps = quantum_ps
         self.limit_ps = limit_ps
         self.cores: dict[int, CoreTime] = {}
@@ -165,6 +169,9 @@ class TimeBase:
         now_ps = ps_of_cycles(cycles_of_ps(at_ps, frequency_hz), frequency_hz)
         self.cores[index] = CoreTime(index, node, frequency_hz, now_ps=now_ps, safe_until_ps=now_ps)
         self._runnable += 1
+        if self.relay is not None:
+            nodes = self.broker.nodes
+            self.relay.join(index, min(core for core in nodes if nodes[core] == node))
         self._schedule(self.cores[index])
 
     def leave(self, node: str) -> None:
@@ -177,6 +184,7 @@ class TimeBase:
                 raise InvariantError(f"core {core.index} of {node!r} leaves while it is needed")
             core.state, core.wake_ps = "off", -1
             core.version += 1
+            self._schedule(core)
 
     def is_idle(self, node: str) -> bool:
         """Does no core of the node run, or get an interrupt?"""
@@ -223,7 +231,60 @@ class TimeBase:
             contended,
             due,
         )
+        if self.relay is not None:
+            self._open_relay(self.relay, core, self.granted, until_ps)
         return self.granted
+
+    def _open_relay(self, relay: Relay, core: CoreTime, turn: Turn, until_ps: int) -> None:
+        """What follows this turn quietly needs no grant."""
+        counts = self.turns, self.turns_contended, self.overshoot_ps_max
+        bound_ps = min(self.halt_ps, self.limit_ps or NEVER_PS)
+        stretch = Stretch(*counts, core.index, turn.start_ps, until_ps, turn.contended)
+        relay.show(core.index, turn.start_ps, takes_part=not core.pending)
+        relay.grant(stretch, self.quantum_ps, bound_ps)
+
+    @property
+    def turns_so_far(self) -> int:
+        """Turns granted or handed over."""
+        return self.turns if self.relay is None else self.relay.turns
+
+    def in_progress(self) -> Turn | None:
+        """The turn granted last, or the last one handed over since; None when it is answered."""
+        relay, granted = self.relay, self.granted
+        if relay is None or granted is None or relay.turns == granted.sequence:
+            return granted
+        stretch = relay.stretch
+        node = self.cores[stretch.core].node
+        times = stretch.start_ps, stretch.until_ps
+        contended = bool(stretch.is_contended)
+        return Turn(stretch.core, node, stretch.turns, *times, contended, ())
+
+    def latest_ps(self) -> int:
+        """virtual_time_ps, of turns that were handed over as well."""
+        latest_ps = self.virtual_time_ps
+        if (turn := self.in_progress()) is not None:
+            latest_ps = max(latest_ps, turn.start_ps)
+        return latest_ps
+
+    def take_over(self) -> None:
+        """Turns may have been handed over since the one granted: the last of them is the granted
+        one now.  Whoever holds it must have stopped.
+        """
+        relay, before = self.relay, self.granted
+        if relay is None or before is None or relay.turns == before.sequence:
+            return
+        self.granted = self.in_progress()
+        self.turns, self.turns_contended, self.overshoot_ps_max = relay.stretch[:3]
+        for core in self.cores.values():
+            now_ps, safe_until_ps = relay.times_ps(core.index)
+            if core.index != before.core and (core.state != "runnable" or core.now_ps == now_ps):
+                continue
+            self._runnable += core.state != "runnable"
+            core.now_ps, core.safe_until_ps = now_ps, safe_until_ps
+            core.state, core.wake_ps, core.ran = "runnable", -1, True
+            core.version += 1
+            self._schedule(core)
+        self.cores[relay.stretch.core].version += 1  # it is at work, not in the heap
 
     def turned(self, reply: dict) -> None:
         """Take the answer to the granted turn.
@@ -368,6 +429,9 @@ class TimeBase:
 
     def _schedule(self, core: CoreTime) -> None:
         action_ps = core.next_action_ps()
+        if self.relay is not None:
+            takes_part = core.state == "runnable" and not core.pending
+            self.relay.show(core.index, action_ps, takes_part=takes_part)
         if action_ps != NEVER_PS:
             heapq.heappush(self._heap, (action_ps, core.index, core.version))
 

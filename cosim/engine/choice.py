@@ -8,6 +8,15 @@ from cosim.isa import Isa
 CHECK_EVERY = 10_000  # instructions between two comparisons, for who does not say
 
 
+def relayed(core: Any, baton: Any) -> Any:
+    """What runs relayed turns of a cosim.core.Core without Python; None when its engine cannot."""
+    if getattr(core.engine, "reference_class", None) is not UnicornEngine:
+        return None  # checked: it compares after every stretch
+    from cosim.engine.native.relay import Relayed
+
+    return Relayed(core, core.engine, baton)
+
+
 def make(
     name: str,
     isa: Isa,

@@ -369,7 +369,7 @@ class Kernel:
             if self.sends or self.acknowledges or self.watch.happened:
                 return  # what leaves this core may be due elsewhere before the limit
             thread = self.scheduler.pick(lane)
-            event = self._next_event_cycles(lane)
+            event = self.next_event_cycles(lane)
             if thread is None:
                 if event >= limit:
                     return
@@ -415,7 +415,8 @@ class Kernel:
             return at_ps if timer_ps is None else min(at_ps, timer_ps)
         return timer_ps
 
-    def _next_event_cycles(self, lane: Lane) -> int:
+    def next_event_cycles(self, lane: Lane) -> int:
+        """The same in cycles of the core; UNLIMITED when there is none."""
         event_ps = self._next_event_ps(lane)
         return UNLIMITED if event_ps is None else cycles_of_ps(event_ps, self.frequency_hz)
 

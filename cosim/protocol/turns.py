@@ -62,6 +62,8 @@ JOIN = Message("join", "First message of a node.", (
 JOINED = Message("joined", "The node's cores take part in the turns.", (
     Field("quantum_ps", Type.INT, "ps", (1, I64_MAX),
           "longest time one core may run ahead of another"),
+    Field("relay", Type.TEXT, "", (0, 255),
+          "segment in which turns are handed from node to node (cosim/relay.py), empty: none"),
 ))  # fmt: skip
 
 TURN = Message("turn",

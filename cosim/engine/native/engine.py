@@ -6,6 +6,7 @@ ring: every fault, system call, clock read and exact stop is the reference engin
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,7 +79,7 @@ class NativeEngine:
     come to without a block before one is made: until then Unicorn executes some instructions from
     there on.  fallbacks: form -> instructions executed by Unicorn because blocks could not.
     line_classes: of the memory system, see recency; below RECENT_CLASSES every reference has a
-    record.
+    record.  may_cross: instructions may go over the end of a page.
     whole_blocks: `run` ends before a block that would pass the limit, when one was executed.
     """
 
@@ -110,7 +111,7 @@ class NativeEngine:
         self._spaces: dict[int, int] = {}
         self._hot_after = hot_after
         self._misses: Counter[tuple[int, int]] = Counter()  # by address space and line
-        self._may_cross = isa.traps.PC_ALIGNMENT_BYTES != SHORTEST_WHOLE
+        self.may_cross = isa.traps.PC_ALIGNMENT_BYTES != SHORTEST_WHOLE
         self._native = False  # where the registers are
         self.whole_blocks = False
         self.fallbacks: Counter[str] = Counter()
@@ -205,7 +206,7 @@ class NativeEngine:
 
     def _is_code(self, pc: int) -> bool:
         """True when `pc` can be fetched; if not, Unicorn reports the fault even at the limit."""
-        if self._may_cross and pc % PAGE_BYTES > PAGE_BYTES - LONGEST_BYTES:
+        if self.may_cross and pc % PAGE_BYTES > PAGE_BYTES - LONGEST_BYTES:
             return False  # the instruction may need the next page: Unicorn knows
         page = self._pages.get((int(self._run_words[RunWord.SPACE]), pc >> PAGE_SHIFT))
         if page is not None and self._state_words[PAGES_WORD + page.number]:
@@ -231,13 +232,8 @@ class NativeEngine:
 
     def _blocks(self) -> Outcome:
         """Run blocks until a limit is reached, or Unicorn is needed for one instruction."""
-        state, run, space = self._state_words, self._run_words, self._space
-        words = self.words
-        state[StateWord.LINE] = 0
-        if words[Control.FETCH_VIRTUAL] != NONE:
-            fetched = words[Control.FETCH_VIRTUAL], words[Control.FETCH_PHYSICAL]
-            state[StateWord.LINE] = space.line_number(*fetched)
-        run[RunWord.PC] = state[self._pc]
+        run, space, words = self._run_words, self._space, self.words
+        self._enter_blocks()
         run[RunWord.PENDING] = NONE
         run[RunWord.CHOOSE] = 1
         run[RunWord.WHOLE] = words[Control.COUNT] if self.whole_blocks else NONE
@@ -257,11 +253,38 @@ class NativeEngine:
             elif outcome == Outcome.SHUTDOWN:
                 raise MachineError(f"core {words[Control.CORE]}: the machine is going down")
             break
-        state[self._pc] = run[RunWord.PC]
+        self._leave_blocks()
+        return outcome
+
+    def _enter_blocks(self) -> None:
+        """PC and the line fetched last are where `run_blocks` has them."""
+        state, words = self._state_words, self.words
+        state[StateWord.LINE] = 0
+        if words[Control.FETCH_VIRTUAL] != NONE:
+            fetched = words[Control.FETCH_VIRTUAL], words[Control.FETCH_PHYSICAL]
+            state[StateWord.LINE] = self._space.line_number(*fetched)
+        self._run_words[RunWord.PC] = state[self._pc]
+
+    def _leave_blocks(self) -> None:
+        state, words = self._state_words, self.words
+        state[self._pc] = self._run_words[RunWord.PC]
         line = state[StateWord.LINE]
         if line:
-            words[Control.FETCH_VIRTUAL], words[Control.FETCH_PHYSICAL] = space.lines[line].tolist()
-        return outcome
+            fetched = self._space.lines[line].tolist()
+            words[Control.FETCH_VIRTUAL], words[Control.FETCH_PHYSICAL] = fetched
+
+    def among_blocks(self, function: Callable[..., int], ways: tuple) -> int | None:
+        """function(*ways, the arguments of run_blocks); None when blocks cannot go on just now."""
+        if not self._native or not self._table.usable(self._state_words):
+            return None
+        space = self._space
+        self._enter_blocks()
+        answer = function(
+            *ways, self.control, self._state, self._run_words, space.sites, space.blocks,
+            space.table,
+        )  # fmt: skip
+        self._leave_blocks()
+        return answer
 
     def _fall_back(self, site: int) -> None:
         """Count the form; next time it can go over the end of a page by itself."""
