@@ -3,7 +3,8 @@
 - `turn`: two nodes hammer one lock, all others are idle; what a turn costs: the difference between
   a long run and a short one, because each node that is there costs 5 ms once, at its first turn.
 - `interrupt`: nodes 0 and 1 send each other interrupts, all others are idle; what one costs.
-- `busy`: every node adds to numbers of its own, all at once; what a simulated instruction costs.
+- `busy`: every node adds to numbers of its own, all at once; what a simulated instruction costs, as
+  the difference between a long run and a short one, which is nearly all start.
   How many turns it takes is the schedule's: a core may go one quantum beyond the next, which is up
   to two quanta a turn with two busy cores and one with many.  `turns_of_the_schedule` counts the
   turns of cores that do nothing but compute for as long, with the timebase alone.
@@ -31,7 +32,7 @@ from launch import Machine, Run, statistics
 LOCK = Path(__file__).parent / "guests" / "lock.c"
 ROUNDS = 300  # of pingpong
 LONGER = 5  # the long run of two takes the lock so many times as often
-BUSY_ROUNDS = 6  # of compute over 256 KiB, on each node: 3 million instructions
+BUSY_ROUNDS = (6, 18)  # of compute over 256 KiB, on each node: 3 and 8 million instructions
 
 
 def names(count: int) -> list[str]:
@@ -89,17 +90,23 @@ def interrupt(count: int) -> dict[str, float]:
 
 def busy(count: int) -> dict[str, float]:
     """An instruction, with all nodes busy."""
-    finished = run(count, [("compute", node, [BUSY_ROUNDS]) for node in names(count)])
-    values = finished.statistics
-    done = instructions(values, count)
-    node = names(count)[-1]
+    short, finished = (
+        run(count, [("compute", node, [rounds]) for node in names(count)]) for rounds in BUSY_ROUNDS
+    )
+    values, node = finished.statistics, names(count)[-1]
+    done = instructions(values, count) - instructions(short.statistics, count)
+    processor = processor_us(values, "memsys") - processor_us(short.statistics, "memsys")
+    seconds = values["host.seconds"] - short.statistics["host.seconds"]
+    turns = values["lockstep.turns"] - short.statistics["lockstep.turns"]
+    schedule = turns_of_the_schedule(finished) - turns_of_the_schedule(short)
     return {
-        "processor_ns": processor_us(values, "memsys") * 1000 / done,
-        "processor_us_per_turn": processor_us(values, "memsys") / values["lockstep.turns"],
-        "seconds": values["host.seconds"],
+        "processor_ns": processor * 1000 / done,
+        "elapsed_ns": seconds * 1e9 / done,
+        "processor_us_per_turn": processor / turns,
+        "elapsed_us_per_turn": seconds * 1e6 / turns,
         "instructions": done,
-        "turns_per_million_instructions": values["lockstep.turns"] / done * 1e6,
-        "turns_of_the_schedule": turns_of_the_schedule(finished) / done * 1e6,
+        "turns_per_million_instructions": turns / done * 1e6,
+        "turns_of_the_schedule": schedule / done * 1e6,
         "node_mib": values[f"host.{node}.memory_kib"] / 1024,
         "memsys_mib": values["host.memsys.memory_kib"] / 1024,
         "timebase_mib": values["host.timebase.memory_kib"] / 1024,
@@ -170,6 +177,7 @@ def main() -> None:
             "turn_timebase": ratios(best["turn"], "timebase_us"),
             "interrupt": ratios(best["interrupt"], "processor_us"),
             "instruction_busy": ratios(best["busy"], "processor_ns"),
+            "instruction_busy_elapsed": ratios(best["busy"], "elapsed_ns"),
             "turn_busy": ratios(best["busy"], "processor_us_per_turn"),
             "turns_per_instruction_busy": ratios(best["busy"], "turns_per_million_instructions"),
             "turns_of_the_schedule": ratios(best["busy"], "turns_of_the_schedule"),

@@ -59,7 +59,7 @@ def make(name: str = "triad.aarch64", ipc: str = "1", **node) -> tuple[Core, Fak
             "kernel.levels": 4,
             "time.ipc": ipc,
             "engine": tests.engine.bare.ENGINE,
-            "engine.hot_after": 1,
+            "engine.hot_after": 1, "engine.recency": True,
             "engine.check_every": 1000,
         },
         isas.find(name.partition(".")[2]),
