@@ -6,12 +6,13 @@ and all its references are priced inline.  Times are microseconds of the host, b
 the turns of the quickest of `--repeat` runs: the 10th is the nearest to a host with nothing else to
 do.
 
-- us_per_turn: from the grant to the answer, as the timebase sees it.  node: of that, in the node.
+- us_per_turn: from the grant to the answer, as the timebase sees it; of turns that were handed from
+  node to node, the mean of each stretch.  node: of that, in the node.
+- turns_granted: by a message of the timebase.  All others were handed over (cosim/relay.py).
 - us_per_turn_mean: elapsed time per turn, less the start: what a run of 100 takes is subtracted.
 - of_the_node_mean: the engine (with pricing, estimated from the references of a turn and the price
   of one that hits L1D), and the kernel's Python.
-- wire_and_waking: the rest: messages, their checks, and the host waking the other process.  Of
-  95 us at the 50th, two wakes were 55; the rest was Python, whose caches others had emptied.
+- wire_and_waking: the rest: handing over, and the host waking the other process.
 - processor: time of all processes of the machine per turn, whatever the host did meanwhile.
 
     python -m benchmarks.turns [--times 300000] [--repeat 3]
@@ -64,6 +65,7 @@ def row(
     processor = {name.split(".")[1]: round(values[name] / turns, 1) for name in processes}
     return {
         "turns": turns,
+        "turns_granted": values["host.turns_granted"],
         "turns_bounded": turns - values["lockstep.turns_extended"],
         "us_per_turn": {p: round(us, 1) for p, us in bounded.items()},
         "us_per_turn_mean": round(seconds * 1e6 / more, 1),

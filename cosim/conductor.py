@@ -75,6 +75,7 @@ class Conductor:
         self.owners = {UART: self.nodes[0], **configuration.get("devices", {})}
         self.rows = {node["name"]: node for node in configuration["nodes"]}
         self.accesses = 0
+        self.granted = 0  # turns, by message
         self.turn_times = Durations()  # of bounded turns, from the grant to the answer
         self.programs = 0  # loaded, or to be loaded at a known time
         self.started = self.paused = self.pause_answered = False
@@ -111,6 +112,7 @@ class Conductor:
 
     def _collect(self, _message: dict) -> dict:
         times = self.turn_times.statistics("host.turn_ns")  # sorts: not for each telemetry
+        times["host.turns_granted"] = self.granted
         return {"statistics": {**self.statistics(), **times}}
 
     def serve(self) -> None:
@@ -155,6 +157,7 @@ class Conductor:
             if isinstance(turn, Halt):
                 self.paused, self.pause_answered = True, False
                 continue
+            self.granted += 1
             granted_s = time.perf_counter()
             if not self.router.send(turn.node, turn.message()):
                 raise MachineError(f"node {turn.node!r} does not take turn {turn.sequence}")

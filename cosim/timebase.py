@@ -385,12 +385,16 @@ class TimeBase:
         return [self.cores[index].row() for index in sorted(self.cores)]
 
     def statistics(self) -> dict[str, int]:
-        """Turns and interrupts by dotted name."""
+        """Turns and interrupts by dotted name; of turns that were handed over as well."""
+        counts = self.turns, self.turns_contended, self.overshoot_ps_max
+        if self.relay is not None and self.granted is not None:
+            counts = self.relay.stretch[:3]
+        turns, contended, overshoot_ps_max = counts
         return {
-            "lockstep.turns": self.turns,
-            "lockstep.turns_contended": self.turns_contended,
+            "lockstep.turns": turns,
+            "lockstep.turns_contended": contended,
             "lockstep.turns_extended": self.turns_extended,
-            "lockstep.overshoot_ps_max": self.overshoot_ps_max,
+            "lockstep.overshoot_ps_max": overshoot_ps_max,
             **self.broker.statistics(),
         }
 

@@ -50,11 +50,15 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_a_relay_changes_nothing_that_is_simulated(name):
     chosen, programs = CASES[name]
-    ends = []
+    ends, granted = [], []
     for relay in (False, True):
         settings = {**chosen.get("settings", {}), "time.relay": relay}
         with Machine(**{**chosen, "settings": settings}) as machine:
             run = machine.run_together(programs)
-        ends.append((run.digest, simulated(run), run.console))
+        counts = {n: v for n, v in run.statistics.items() if n.startswith("lockstep.")}
+        granted.append(run.statistics["host.turns_granted"])
+        ends.append((run.digest, {**simulated(run), **counts}, run.console))
     assert ends[0][0] == ends[1][0]
     assert ends[0] == ends[1]
+    turns = ends[0][1]["lockstep.turns"]
+    assert granted[0] == turns > granted[1]

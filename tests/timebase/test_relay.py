@@ -115,6 +115,7 @@ def test_what_is_in_progress_can_be_seen_before_it_is_answered():
     seen = machine.timebase.in_progress()
     assert (seen.core, seen.sequence) == (following, turn.sequence + 1)
     assert machine.timebase.granted == turn
+    assert machine.timebase.statistics()["lockstep.turns"] == turn.sequence + 1
 
 
 @settings(max_examples=300, deadline=None, database=None, derandomize=True)
