@@ -23,5 +23,4 @@ def test_a_kill_while_turns_are_handed_over_ends_the_machine(name, monkeypatch):
         machine.run_together([(LOCK, node, [2, FOR_EVER]) for node in NODES])
     assert time.monotonic() - killer.killed_s < DOWN_SECONDS_MAX
     assert f"'{name}'" in str(caught.value) and "killed by SIGKILL" in str(caught.value)
-    assert caught.value.statistics["lockstep.turns"] > 100
     assert_nothing_left(killer.supervisor.sockets.folder)

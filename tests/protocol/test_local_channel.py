@@ -246,9 +246,9 @@ def test_a_poller_wakes_for_either_end(router, endpoint):
     join = {"kind": "join", "node": "x86", "token": TOKEN, "cores": [0]}
     dealer.send(join)
     assert poller.wait(1000) == ["router"] and made.receive(0) == ("x86", join)
-    assert made.send("x86", {"kind": "joined", "quantum_ps": 5})
+    assert made.send("x86", {"kind": "joined", "quantum_ps": 5, "relay": ""})
     assert poller.wait(1000) == ["dealer"]
-    assert dealer.receive(0) == {"kind": "joined", "quantum_ps": 5}
+    assert dealer.receive(0) == {"kind": "joined", "quantum_ps": 5, "relay": ""}
     dealer.close()
     made.close()
 
