@@ -8,7 +8,6 @@ between two looks, and gives up soon.
 """
 
 import ctypes
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -96,9 +95,15 @@ def hand_over(words, core, now_ps):
 
 
 @kernel
+def asleep_at(words, node):
+    """Host address of ASLEEP of a node."""
+    return U(words.ctypes.data) + U(8) * U(ROWS + node * ROW + ASLEEP)
+
+
+@kernel
 def wake(words, node, sockets, send):
     """Wake a node if it sleeps.  sockets: descriptors by node, i64.  send: address of send(2)."""
-    asleep = U(words.ctypes.data) + U(8) * U(ROWS + node * ROW + ASLEEP)
+    asleep = asleep_at(words, node)
     if load_acquire(asleep) != ZERO and exchange_sequential(asleep, ZERO) != ZERO:
         flags = U(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
         call_pointer4(send, U(sockets[node]), asleep, ONE, flags)
@@ -145,9 +150,9 @@ def look_out(words, node, looks, sched_yield):
 
 
 @kernel
-def lie_down(asleep):
-    """This node must be woken.  asleep: host address of its word."""
-    exchange_sequential(asleep, ONE)
+def lie_down(words, node):
+    """This node must be woken."""
+    exchange_sequential(asleep_at(words, node), ONE)
 
 
 @kernel
@@ -157,8 +162,7 @@ def sleep(words, node, descriptors, functions, timeout_ms):
     descriptors: struct pollfd as u64, the stream's and the datagram socket's.  functions: see
     FUNCTIONS.
     """
-    asleep = U(words.ctypes.data) + U(8) * U(ROWS + node * ROW + ASLEEP)
-    exchange_sequential(asleep, ONE)
+    lie_down(words, node)
     woken = False
     if not has_baton(words, node):
         poll, receive = functions[1], functions[3]
@@ -169,7 +173,7 @@ def sleep(words, node, descriptors, functions, timeout_ms):
             flags = U(socket.MSG_DONTWAIT)
             datagrams = descriptors[1] & U(0xFFFFFFFF)
             call_pointer4(receive, datagrams, U(bytes_there.ctypes.data), U(WAKE_BYTES), flags)
-    store_release(asleep, ZERO)
+    store_release(asleep_at(words, node), ZERO)
     return has_baton(words, node), woken
 
 
@@ -285,16 +289,8 @@ class Baton:
     @contextmanager
     def asleep(self) -> Iterator[bool]:
         """Have whoever hands over the baton write to `descriptor`; is it here already?"""
-        address = U(self.words.ctypes.data + 8 * (ROWS + self.node * ROW + ASLEEP))
-        lie_down(address)
+        lie_down(self.words, self.node)
         yield self.core is not None
         self._fast[ROWS + self.node * ROW + ASLEEP] = 0
         with suppress(BlockingIOError):
             self._socket.recv(WAKE_BYTES)
-
-    def close(self) -> None:
-        """Give the sockets back."""
-        for peer in (self._socket, *self._peers.values()):
-            peer.close()
-        with suppress(OSError):  # whoever removes the folder may be faster
-            os.unlink(self._path(self.node))

@@ -68,6 +68,9 @@ class Core:
             UNLIMITED if node_configuration.get("inline") else INLINE_INSTRUCTIONS
         )
         self._keep_alive = (segments, port)
+        line_classes = int(node_configuration.get("line_classes", 0))
+        if not settings["engine.recency"]:
+            line_classes = 0
         self.engine = choice.make(
             str(settings["engine"]),
             isa,
@@ -80,8 +83,7 @@ class Core:
             frequency_hz=self.frequency_hz,
             worst_reference_cycles=self._worst_reference_cycles,
             hot_after=int(settings["engine.hot_after"]),
-            line_classes=int(node_configuration.get("line_classes", 0))
-            * bool(settings["engine.recency"]),
+            line_classes=line_classes,
             check_every=int(settings["engine.check_every"]),
         )
         self.writer = StreamWriter(self.engine.control, self.stream)

@@ -19,14 +19,13 @@ from memsys.rows import (
     NEAR_LANES,
     first_lane,
     get_word,
-    match_row,
     push_near,
     push_row,
     push_whole,
     put_word,
     set_word,
 )
-from memsys.sets import FLAG_BITS, FLAGS_END, SET_MASK, TAG_SHIFT, WAYS, find, key_of, line_of
+from memsys.sets import WAYS, find, key_of, line_of, match_line, row_of
 from memsys.state import IN_L1D, IN_L1I, STATE_MASK, CoreWord, DomainWord
 from memsys.statistics import Counter
 from memsys.third_level import memory_access
@@ -70,9 +69,8 @@ def third_level_near(h, c, kind, line, near, below):
     near, below: the line's rows in L1D and L2.
     """
     d = h[c + CoreWord.DOMAIN]
-    outer = h[d + DomainWord.L3] + (line & h[d + DomainWord.L3 + SET_MASK]) * LANES
-    key = line >> h[d + DomainWord.L3 + TAG_SHIFT] << FLAG_BITS
-    mask = match_row(h, outer, key, 1, FLAGS_END - 1)
+    outer = row_of(h, d + DomainWord.L3, line)
+    mask = match_line(h, outer, key_of(h, d + DomainWord.L3, line))
     last = h[c + CoreWord.L2 + WAYS] - 1
     store = kind != LOAD
     state = I
@@ -106,12 +104,12 @@ def third_level_near(h, c, kind, line, near, below):
         state = fetch_line(h, c, store, line, outer, lane)
         cost = h[header.COST]
     given = S if state == S else E
-    word = line >> h[c + CoreWord.L2 + TAG_SHIFT] << FLAG_BITS | given | IN_L1D
+    word = key_of(h, c + CoreWord.L2, line) | given | IN_L1D
     if last == LANES - 1:
         push_whole(h, below, word)
     else:
         push_row(h, below, last, word)
-    word = line >> h[c + CoreWord.L1D + TAG_SHIFT] << FLAG_BITS | (M if store else given)
+    word = key_of(h, c + CoreWord.L1D, line) | (M if store else given)
     push_first(h, near, free, word)
     oldest_way = h[c + CoreWord.L1D + WAYS] - 1
     if free < oldest_way:
@@ -131,9 +129,7 @@ def make_room_inside(h, c, line, near, below):
         victim = line_of(h, c + CoreWord.L2, gone, line)
         state = gone & STATE_MASK
         if gone & IN_L1D:
-            mask = match_row(
-                h, near, victim >> h[c + CoreWord.L1D + TAG_SHIFT] << FLAG_BITS, 1, FLAGS_END - 1
-            )
+            mask = match_line(h, near, key_of(h, c + CoreWord.L1D, victim))
             lane = first_lane(mask) if mask else free
             if lane != free:
                 inner = get_word(h, near + lane) & STATE_MASK

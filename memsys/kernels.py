@@ -11,9 +11,12 @@ import numpy as np
 from cosim.compiled import inner_kernel, kernel
 from cosim.engine.stream import (
     ADDRESS_BITS,
+    FETCHES_SHIFT,
+    FIELD_MASK,
     MODE_SHIFT,
     RING_RECORDS,
     SIZE_SHIFT,
+    STORES_SHIFT,
     Kind,
     Mode,
 )
@@ -56,12 +59,10 @@ from memsys.sets import (
 from memsys.state import (
     CORE_BLOCK,
     DEVICE_PAGE,
-    FETCH_HIT,
     IN_L1D,
     IN_L1I,
     PAGE_OF_LINE_SHIFT,
     STATE_MASK,
-    STORE_HIT,
     CoreWord,
     DomainWord,
     HitWord,
@@ -424,8 +425,8 @@ def consume(h, core, ring, first, last):
 @inner_kernel
 def book_hits(h, c, counts, mode):
     """Book what the loop in `consume` served for user or kernel: see HitWord.COUNT; cycles."""
-    fetches, stores = counts // FETCH_HIT, counts // STORE_HIT % STORE_HIT
-    data = counts % STORE_HIT - fetches
+    fetches, stores = counts >> FETCHES_SHIFT, counts >> STORES_SHIFT & FIELD_MASK
+    data = (counts & FIELD_MASK) - fetches
     cycles = data * h[c + CoreWord.PRICE_L1] + fetches * h[c + CoreWord.PRICE_FETCH_HIT]
     at = c + COUNTERS
     h[at + (Counter.REFERENCES_USER if mode == USER else Counter.REFERENCES_KERNEL)] += data

@@ -14,8 +14,8 @@ from cosim.engine.stream import Kind
 from memsys.beyond import NOT_SERVED, leave_l1d, push_first, third_level_near
 from memsys.coherence import State
 from memsys.domains import COUNTERS
-from memsys.rows import LANES, NEAR_LANES, first_lane, get_word, match_row, push_row
-from memsys.sets import FLAG_BITS, FLAGS_END, SET_MASK, TAG_SHIFT, WAYS, find, key_of
+from memsys.rows import NEAR_LANES, first_lane, get_word, push_row
+from memsys.sets import WAYS, find, key_of, match_line, row_of
 from memsys.state import ALONE, IN_L1D, IN_L1I, NEVER, STATE_MASK, CoreWord
 from memsys.statistics import Counter
 
@@ -31,14 +31,13 @@ def second_level_near(h, c, kind, line):
     """
     if h[c + CoreWord.NEAR] == NEVER:
         return NOT_SERVED
-    near = h[c + CoreWord.L1D] + (line & h[c + CoreWord.L1D + SET_MASK]) * LANES
-    key = line >> h[c + CoreWord.L1D + TAG_SHIFT] << FLAG_BITS
+    near, below = row_of(h, c + CoreWord.L1D, line), row_of(h, c + CoreWord.L2, line)
+    key = key_of(h, c + CoreWord.L1D, line)
     if kind != LOAD or h[c + CoreWord.L1D + WAYS] > NEAR_LANES:
-        mask = match_row(h, near, key, 1, FLAGS_END - 1)
+        mask = match_line(h, near, key)
         if mask:
             return store_near(h, c, line, near, first_lane(mask)) if kind != LOAD else NOT_SERVED
-    below = h[c + CoreWord.L2] + (line & h[c + CoreWord.L2 + SET_MASK]) * LANES
-    mask = match_row(h, below, key_of(h, c + CoreWord.L2, line), 1, FLAGS_END - 1)
+    mask = match_line(h, below, key_of(h, c + CoreWord.L2, line))
     if not mask:
         if h[c + CoreWord.NEAR] != ALONE:
             return NOT_SERVED

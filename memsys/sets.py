@@ -42,6 +42,12 @@ def first_way(h, at, line):
 
 
 @inner_kernel
+def row_of(h, at, line):
+    """`first_way` in a cache whose sets are one row, without a multiplication."""
+    return h[at] + (line & h[at + SET_MASK]) * LANES
+
+
+@inner_kernel
 def key_of(h, at, line):
     """The line's word without flags."""
     return line >> h[at + TAG_SHIFT] << FLAG_BITS
@@ -54,11 +60,19 @@ def line_of(h, at, word, line):
 
 
 @inner_kernel
+def match_line(h, row, key):
+    """Mask of the lane that holds the line with that key in the row at `row`, or 0.
+
+    Flags of a valid word are not 0: a free way matches no line, not even line 0.
+    """
+    return match_row(h, row, key, 1, FLAGS_END - 1)
+
+
+@inner_kernel
 def find(h, at, line):
     """Index of the word that holds `line`, or -1.  Writes nothing."""
     first, key = first_way(h, at, line), key_of(h, at, line)
-    # Flags of a valid word are not 0: a free way matches no line, not even line 0.
-    mask = match_row(h, first, key, 1, FLAGS_END - 1)
+    mask = match_line(h, first, key)
     if mask:
         return first + first_lane(mask)
     return (
@@ -70,7 +84,7 @@ def find(h, at, line):
 def find_beyond(h, row, end, key):
     """`find` in the second and further rows of a set."""
     while row < end:
-        mask = match_row(h, row, key, 1, FLAGS_END - 1)
+        mask = match_line(h, row, key)
         if mask:
             return row + first_lane(mask)
         row += LANES

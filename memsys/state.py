@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cosim.engine.stream import Kind
+from cosim.engine.stream import FETCH_HIT, HIT, STORE_HIT, Kind
 from cosim.physical_map import BOUNDARY_BYTES, DEVICE_BASE, RowKind
 from cosim.units import LINE_SHIFT, PAGE_SHIFT
 from memsys import entries, header
@@ -90,12 +90,11 @@ class HitWord(IntEnum):
     TAG_SHIFT = 3
     LOW = 4  # flags that serve it: from here
     SPAN = 5  # so many
-    COUNT = 6  # what to add to the loop's counts: 1 for a hit, STORE_HIT, FETCH_HIT
+    COUNT = 6  # what to add to the loop's counts: HIT, STORE_HIT or FETCH_HIT
     WORDS = 8
 
 
 NEVER, IN_L2, ALONE = range(3)  # nothing; what L2 has; also what it lacks: see memsys.beyond
-STORE_HIT, FETCH_HIT = 1 << 20, 1 << 40  # fields of the loop's counts, wider than the ring's number
 
 
 class DomainWord(IntEnum):
@@ -285,10 +284,10 @@ def _build_core(
     words[at + CoreWord.NEAR] = _near(specification, core)
     any_state, modified = [int(Held.S), FLAGS_END - 1], [int(Held.M), 1]
     for kind, word, flags, count in (
-        (Kind.LOAD, CoreWord.L1D, any_state, 1),
-        (Kind.STORE, CoreWord.L1D, modified, 1 + STORE_HIT),
-        (Kind.ATOMIC_LOAD, CoreWord.L1D, modified, 1 + STORE_HIT),
-        (Kind.FETCH, CoreWord.L1I, any_state, 1 + FETCH_HIT),
+        (Kind.LOAD, CoreWord.L1D, any_state, HIT),
+        (Kind.STORE, CoreWord.L1D, modified, STORE_HIT),
+        (Kind.ATOMIC_LOAD, CoreWord.L1D, modified, STORE_HIT),
+        (Kind.FETCH, CoreWord.L1I, any_state, FETCH_HIT),
     ):
         cache = words[at + word : at + word + CACHE_WORDS]
         geometry = [int(cache[name]) for name in (FIRST, SET_MASK, PITCH, TAG_SHIFT)]

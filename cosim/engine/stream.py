@@ -93,17 +93,20 @@ def record(kind: int, mode: int, size_bytes: int, address: int) -> int:
     return kind << KIND_SHIFT | mode << MODE_SHIFT | (size_bytes - 1) << SIZE_SHIFT | address
 
 
-# How HITS counts, in the bits below the mode: references in the lowest field, of them stores and
-# fetches.  A stretch of the native engine has fewer than 2^18.
-HIT, STORE_HIT, FETCH_HIT = 1, 1 + (1 << 20), 1 + (1 << 40)
+# How hits are counted, in a HITS record (in the bits below the mode) and by the memory system:
+# references in the lowest field, then those of them that are stores, then fetches.  A stretch of
+# the native engine has fewer than 2^18, a ring fewer than 2^16.
+STORES_SHIFT, FETCHES_SHIFT = 20, 40
+HIT, STORE_HIT, FETCH_HIT = 1, 1 | 1 << STORES_SHIFT, 1 | 1 << FETCHES_SHIFT
+FIELD_MASK = (1 << STORES_SHIFT) - 1
 HITS_MASK = (1 << MODE_SHIFT) - 1
 
 
 def certain_hits(word: int) -> tuple[int, int, int]:
     """(loads, stores, fetches) of a HITS record."""
     fields = int(word) & HITS_MASK
-    stores, fetches = fields >> 20 & 0xFFFFF, fields >> 40
-    return (fields & 0xFFFFF) - stores - fetches, stores, fetches
+    stores, fetches = fields >> STORES_SHIFT & FIELD_MASK, fields >> FETCHES_SHIFT
+    return (fields & FIELD_MASK) - stores - fetches, stores, fetches
 
 
 def decode(word: int) -> tuple[int, int, int, int]:

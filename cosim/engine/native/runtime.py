@@ -57,7 +57,15 @@ from cosim.engine.native.state import (
     TlbWord,
 )
 from cosim.engine.native.translator import RECORDS_PER_INSTRUCTION
-from cosim.engine.stream import FETCH_HIT, KIND_SHIFT, RING_RECORDS, SIZE_SHIFT, Kind, Word
+from cosim.engine.stream import (
+    FETCH_HIT,
+    FIELD_MASK,
+    KIND_SHIFT,
+    RING_RECORDS,
+    SIZE_SHIFT,
+    Kind,
+    Word,
+)
 from cosim.engine.walk import MAPPED, walk
 from cosim.paging import Protection
 from cosim.units import LINE_BYTES
@@ -153,7 +161,7 @@ MEMORY_BASE_AT, MEMORY_SIZE_AT, WALK_TABLE_AT, ROOT_AT = (
 )
 FRAME_MASK = U((1 << 52) - 1)
 HITS_RECORD, ONE_FETCH = U(Kind.HITS << KIND_SHIFT), U(FETCH_HIT)
-HITS_COUNT = U(0xFFFFF)  # its lowest field
+HITS_COUNT = U(FIELD_MASK)
 CLASS_SHIFT, CLASSES = U(LINE_BYTES.bit_length() - 1), U(RECENT_CLASSES - 1)
 RECENT_START, RECENT_WORDS = U(RECENT_AT), int(RecentWord.WORDS)
 LOADABLE, STORABLE, FETCHED = (int(word) for word in list(RecentWord)[:3])
