@@ -9,10 +9,10 @@ What it does not serve it leaves as it was.
 
 import numpy as np
 
-from cosim.compiled import inner_kernel
+from cosim.compiled import inline_kernel, inner_kernel
 from cosim.engine.stream import Kind
 from memsys import header
-from memsys.coherence import State
+from memsys.coherence import Served, State
 from memsys.domains import COUNTERS, ask_domains, domain_left, write_back
 from memsys.rows import (
     LANES,
@@ -32,6 +32,8 @@ from memsys.third_level import memory_access
 
 LOAD = np.int64(Kind.LOAD)
 I, S, E, M = (np.int64(state) for state in State)  # noqa: E741
+L3 = np.int64(Served.L3)
+MEMORY = np.int64(3)  # local or remote
 NOT_SERVED = np.int64(-1)
 
 
@@ -44,9 +46,12 @@ def leave_l1d(h, c, line, old):
         return True
     state = old & STATE_MASK
     if state != S:
-        place = find(h, c + CoreWord.L2, line_of(h, c + CoreWord.L1D, old, line))
-        if place < 0:
+        victim = line_of(h, c + CoreWord.L1D, old, line)
+        below = row_of(h, c + CoreWord.L2, victim)
+        mask = match_line(h, below, key_of(h, c + CoreWord.L2, victim))
+        if not mask:
             return False
+        place = below + first_lane(mask)
         # M has both bits of the state set, so it can be put over E.
         set_word(h, place, (get_word(h, place) | (M if state == M else I)) & ~IN_L1D)
     h[c + COUNTERS + Counter.L1D_EVICTIONS_S + state - S] += 1
@@ -62,9 +67,9 @@ def push_first(h, near, lane, word):
         push_row(h, near, lane, word)
 
 
-@inner_kernel
+@inline_kernel
 def third_level_near(h, c, kind, line, near, below):
-    """Serve a load or store of one line that is in neither L1D nor L2; cycles, or NOT_SERVED.
+    """Serve a load or store of one line that is in neither L1D nor L2; see second_level_near.
 
     near, below: the line's rows in L1D and L2.
     """
@@ -87,22 +92,14 @@ def third_level_near(h, c, kind, line, near, below):
             return NOT_SERVED
     if get_word(h, below + last) & IN_L1I:
         return NOT_SERVED
-    at = c + COUNTERS
-    h[at + (Counter.L1D_STORES if store else Counter.L1D_LOADS)] += 1
-    h[at + (Counter.L1D_STORE_ABSENT if store else Counter.L1D_LOAD_MISSES)] += 1
-    h[at + Counter.L2_ACCESSES] += 1
-    h[at + (Counter.L2_STORE_ABSENT if store else Counter.L2_LOAD_MISSES)] += 1
-    h[at + Counter.L3_ACCESSES] += 1
     free = make_room_inside(h, c, line, near, below)
+    served = L3
     if state != I:
-        h[at + (Counter.L3_VALID_STORE if store else Counter.L3_VALID_LOAD)] += 1
-        cost = h[c + CoreWord.PRICE_L3]
         push_row(h, outer, lane, get_word(h, outer + lane))
     else:
-        h[at + (Counter.L3_ABSENT_STORE if store else Counter.L3_ABSENT_LOAD)] += 1
+        served = MEMORY
         h[header.COST] = 0
         state = fetch_line(h, c, store, line, outer, lane)
-        cost = h[header.COST]
     given = S if state == S else E
     word = key_of(h, c + CoreWord.L2, line) | given | IN_L1D
     if last == LANES - 1:
@@ -114,10 +111,10 @@ def third_level_near(h, c, kind, line, near, below):
     oldest_way = h[c + CoreWord.L1D + WAYS] - 1
     if free < oldest_way:
         put_word(h, near + oldest_way, 0)
-    return cost
+    return served
 
 
-@inner_kernel
+@inline_kernel
 def make_room_inside(h, c, line, near, below):
     """Let the victims of L1D and L2 go, as far as others are concerned; the lane of L1D that is
     free then.
@@ -140,7 +137,9 @@ def make_room_inside(h, c, line, near, below):
                 h[c + COUNTERS + Counter.L1D_LOST_OWN_NONE] += 1
         h[c + COUNTERS + Counter.L2_EVICTIONS_SHARED + state - S] += 1
         if state == M:
-            place = find(h, h[c + CoreWord.DOMAIN] + DomainWord.L3, victim)
+            at = h[c + CoreWord.DOMAIN] + DomainWord.L3
+            outer = row_of(h, at, victim)
+            place = outer + first_lane(match_line(h, outer, key_of(h, at, victim)))  # inclusion
             set_word(h, place, get_word(h, place) | M)
     return free
 

@@ -22,6 +22,7 @@ from cosim.engine.stream import (
 )
 from cosim.units import LINE_BYTES, LINE_SHIFT
 from memsys import header
+from memsys.beyond import MEMORY, NOT_SERVED
 from memsys.coherence import Served
 from memsys.domains import (
     COUNTERS,
@@ -43,7 +44,7 @@ from memsys.domains import (
     touch_if_there,
     write_back,
 )
-from memsys.near import NOT_SERVED, second_level_near
+from memsys.near import COUNTS, book_near, one, second_level_near
 from memsys.pointers import bytes_at, records_at, words_at
 from memsys.rows import LANES, first_lane, get_word, match_near, prefetch, push_near, put_word
 from memsys.sets import (
@@ -91,7 +92,7 @@ MODE_BITS, MODES = 2, 3
 RING_MASK = RING_RECORDS - 1
 # Where many records miss, rows are fetched AHEAD of them: a walk over 2 MiB took 20 % less, but
 # one that hits 20 % more, so it is decided anew every LOOK records.
-LOOK, LOOK_MISSES, AHEAD = 64, 6, 6
+LOOK, LOOK_MISSES, AHEAD = COUNTS, 6, 6
 # Bit `kind << 2 | mode` is set for what the loop in `consume` may serve from an L1.
 PLAIN = np.int64(
     sum(
@@ -383,6 +384,7 @@ def consume(h, core, ring, first, last):
     for begin in range(first, last, LOOK):
         ahead = misses > LOOK_MISSES
         misses = 0
+        nears, kernel_nears = 0, 0
         for number in range(begin, min(begin + LOOK, last)):
             if ahead:
                 coming = ring[(number + AHEAD) & RING_MASK] & RECORD_ADDRESS
@@ -407,14 +409,19 @@ def consume(h, core, ring, first, last):
                     kernel_counts += h[hit + HitWord.COUNT] & -mode
                     continue
                 if kind != FETCH:
-                    found = second_level_near(h, c, kind, line)
+                    served = second_level_near(h, c, kind, line)
                     misses += 1
-                    if found != NOT_SERVED:
-                        cycles += found
-                        h[c + COUNTERS + Counter.REFERENCES_USER + mode] += 1
-                        h[c + COUNTERS + Counter.CYCLES_USER + mode] += found
+                    if served != NOT_SERVED:
+                        near = one(served, kind != LOAD)
+                        nears += near
+                        kernel_nears += near & -mode
+                        if served == MEMORY:
+                            cycles += h[header.COST]
+                            h[c + COUNTERS + Counter.CYCLES_USER + mode] += h[header.COST]
                         continue
             cycles += slow_record(h, c, kind, mode, size, address)
+        if nears:
+            cycles += book_near(h, c, nears - kernel_nears, kernel_nears)
     return (
         cycles
         + book_hits(h, c, counts - kernel_counts, USER)
