@@ -8,10 +8,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -165,15 +167,25 @@ class Command:
 
 
 class Killer:
-    """kill -9 of one component of a real machine at one moment, from inside the supervisor.
+    """kill -9 (or `number`) of one component of a real machine at one moment, from inside the
+    supervisor.
 
     moment: "spawn", the kind of a control message (just before it is sent), "run" (a guest has
     executed a million instructions) or "end" (everything is collected).  killed_s: host time of the
     kill, 0.0 before it.  segments: inodes of the machine's memory, as far as it had any.
+    limits: of the machine, see transport.Limits.  resume_s: so long after, SIGCONT.
     """
 
-    def __init__(self, component: str, moment: str) -> None:
-        self.component, self.moment = component, moment
+    def __init__(
+        self,
+        component: str,
+        moment: str,
+        number: signal.Signals = signal.SIGKILL,
+        limits: Mapping[str, float] | None = None,
+        resume_s: float = 0,
+    ) -> None:
+        self.component, self.moment, self.number = component, moment, number
+        self.limits, self.resume_s = dict(limits or {}), resume_s
         self.killed_s = 0.0
         self.segments: set[int] = set()
         self.supervisor: Supervisor | None = None
@@ -184,14 +196,21 @@ class Killer:
             return
         self.supervisor = supervisor
         self.segments = segments_of(supervisor.children["memsys"].process.pid)
-        supervisor.children[self.component].process.kill()
+        supervisor.children[self.component].process.send_signal(self.number)
         self.killed_s = time.monotonic()
+        if self.resume_s:
+            process = supervisor.children[self.component].process
+            threading.Timer(self.resume_s, process.send_signal, [signal.SIGCONT]).start()
 
     def machine(self) -> type[Supervisor]:
         """A class of supervisors that suffers it."""
         killer = self
 
         class Doomed(Supervisor):
+            def __init__(self, configuration: dict, *arguments: Any, **options: Any) -> None:
+                configuration["run"]["limits"] = killer.limits
+                super().__init__(configuration, *arguments, **options)
+
             def _spawn(self, name: str, role: str) -> None:
                 super()._spawn(name, role)
                 if (killer.moment, killer.component) == ("spawn", name):
