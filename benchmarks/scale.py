@@ -25,7 +25,7 @@ import os
 from pathlib import Path
 
 from cosim import conductor
-from cosim.timebase import End, Halt
+from cosim.core_time import End, Halt
 from cosim.units import ps_of_cycles
 from launch import Machine, Run, statistics
 

@@ -50,11 +50,10 @@ REVENTS_SHIFT = U(48)
 
 
 @kernel
-def successor(words, core, now_ps):
-    """The turn that follows when `core` stopped quietly at now_ps: (core, start_ps, until_ps,
-    is it contended).
+def first_actions(words, core, now_ps):
+    """(Core that acts first, when, when the next one does), `core` itself at now_ps.
 
-    NOBODY as a core: the timebase decides.  words: RelayWord, u64.  See timebase.next_turn.
+    NOBODY: none acts.  words: RelayWord, u64.
     """
     first, first_ps, other_ps = NOBODY, NEVER, NEVER
     for index in range(S64(words[CORES])):
@@ -63,6 +62,17 @@ def successor(words, core, now_ps):
             first, first_ps, other_ps = index, next_ps, first_ps
         elif next_ps < other_ps:
             other_ps = next_ps
+    return first, first_ps, other_ps
+
+
+@kernel
+def successor(words, core, now_ps):
+    """The turn that follows when `core` stopped quietly at now_ps: (core, start_ps, until_ps,
+    is it contended).
+
+    NOBODY as a core: the timebase decides.  See timebase.next_turn.
+    """
+    first, first_ps, other_ps = first_actions(words, core, now_ps)
     if first == NOBODY or words[ROWS + first * ROW + PART] == ZERO or words[PAUSE] != ZERO:
         return NOBODY, ZERO, ZERO, False
     if first_ps >= words[BOUND] or other_ps == NEVER:
@@ -112,11 +122,7 @@ def wake(words, node, sockets, send):
 @kernel
 def following_core(words, core):
     """Whose turn follows that of `core` in progress; NOBODY: of none that takes part."""
-    first, first_ps = NOBODY, NEVER
-    for index in range(S64(words[CORES])):
-        next_ps = words[ROWS + index * ROW + NEXT]
-        if index != core and next_ps < first_ps:
-            first, first_ps = index, next_ps
+    first, _, _ = first_actions(words, core, NEVER)
     if first == NOBODY or words[ROWS + first * ROW + PART] == ZERO:
         return NOBODY
     return first

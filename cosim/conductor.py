@@ -16,13 +16,14 @@ import time
 
 import cosim.isa
 from cosim.broker import Broker, latencies
+from cosim.core_time import EXTENDED, End, Halt, Turn, core_nodes
 from cosim.durations import Durations
 from cosim.errors import MachineError, ProtocolError
 from cosim.local_channel import SCHEME
 from cosim.process import Shell
 from cosim.protocol import turns as turns_protocol
-from cosim.relay import Relay
-from cosim.timebase import EXTENDED, NEVER_PS, End, Halt, TimeBase, Turn, core_nodes
+from cosim.relay import NEVER_PS, Relay
+from cosim.timebase import TimeBase
 from cosim.transport import bind_router, new_keys
 from cosim.units import PS_PER_NS
 

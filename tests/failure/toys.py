@@ -16,12 +16,12 @@ import cosim.conductor
 import cosim.isa
 import isa_arm.interrupts
 import isa_x86.interrupts
+from cosim.core_time import core_nodes
 from cosim.engine.stream import CORE_STREAM_BYTES
 from cosim.errors import InputError
 from cosim.process import Shell
 from cosim.protocol import turns as turns_protocol
 from cosim.shared import Segment
-from cosim.timebase import core_nodes
 from cosim.transport import connect_dealer
 
 ISAS = {"x86_64": isa_x86.interrupts, "aarch64": isa_arm.interrupts}

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import isa_arm.interrupts
 import isa_x86.interrupts
 from cosim.broker import Broker
-from cosim.timebase import End, TimeBase
+from cosim.core_time import End
+from cosim.timebase import TimeBase
 
 TABLES = (isa_x86.interrupts, isa_arm.interrupts)
 HANDLING_PS = 300  # what taking an interrupt costs, so that handling moves clocks too

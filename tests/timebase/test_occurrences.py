@@ -1,7 +1,8 @@
 """Is the machine held when the news of an occurrence arrives, and what is done then done then?"""
 
 from cosim.broker import Broker
-from cosim.timebase import End, Halt, TimeBase, Turn
+from cosim.core_time import End, Halt, Turn
+from cosim.timebase import TimeBase
 from tests.timebase.scenarios import TABLES
 from tests.timebase.test_timebase import ONE, reply
 

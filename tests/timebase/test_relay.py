@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from cosim import units
 from cosim.baton import hand_over
+from cosim.core_time import End, Turn
 from cosim.engine.native import relay as native
 from cosim.relay import NOBODY, Relay, RelayWord
-from cosim.timebase import End, TimeBase, Turn
+from cosim.timebase import TimeBase
 from tests.timebase.scenarios import Machine, Script, random_scenario
 
 

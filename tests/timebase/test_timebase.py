@@ -7,8 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from cosim.core_time import End
 from cosim.errors import InputError, InvariantError, ProtocolError
-from cosim.timebase import End, TimeBase
+from cosim.timebase import TimeBase
 from tests.timebase.scenarios import Machine, Scenario, Step, random_scenario, reference
 
 ONE = {("n", "n"): 2000}
