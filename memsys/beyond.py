@@ -1,10 +1,10 @@
 """A load or store that L1D and L2 lack, in one pass: the L3 of a core alone has it, or memory does.
 
-The same steps as memsys.kernels and memsys.third_level take for it one by one (make_room_l1d,
-make_room_l2, from_domain, make_room, fill_first), with every set looked at once.  It serves only
-what needs nothing else: see memsys.near, and besides an L3 of one row without a directory, a snoop
-filter without a limit, no permission to ask for, no victim that L1I or (of the L3) L2 still has.
-What it does not serve it leaves as it was.
+The same steps as memsys.private_levels and memsys.third_level take for it one by one
+(make_room_l1d, make_room_l2, from_domain, make_room, fill_first), with every set looked at once.
+It serves only what needs nothing else: see memsys.near, and besides an L3 of one row without a
+directory, a snoop filter without a limit, no permission to ask for, no victim that L1I or (of the
+L3) L2 still has.  What it does not serve it leaves as it was.
 """
 
 import numpy as np
@@ -13,7 +13,14 @@ from cosim.compiled import inline_kernel, inner_kernel
 from cosim.engine.stream import Kind
 from memsys import header
 from memsys.coherence import Served, State
-from memsys.domains import COUNTERS, ask_domains, domain_left, write_back
+from memsys.copies import (
+    COUNTERS,
+)
+from memsys.domains import (
+    ask_domains,
+    domain_left,
+    write_back,
+)
 from memsys.rows import (
     LANES,
     NEAR_LANES,

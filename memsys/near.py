@@ -1,11 +1,12 @@
 """The commonest misses, in one pass: a load or store that L1D lacks and the core's own L2 has, and
 the first store to a line that L1D has in E.
 
-The same steps as memsys.kernels takes for it one by one (data_access, make_room_l1d, second_level,
-fill_first), with every set looked at once.  It serves only what needs nothing else: caches of one
-row, inclusion, no permission to ask for, no L1I copy to drop.  What it does not serve it leaves as
-it was; what L2 lacks is for memsys.beyond.  Measured, random over 512 KiB: 44 -> 25 ns a reference;
-in the loop itself, with one count a reference instead of eight: a walk over 2 MiB 23 -> 19 ns.
+The same steps as memsys.private_levels takes for it one by one (data_access, make_room_l1d,
+second_level, fill_first), with every set looked at once.  It serves only what needs nothing else:
+caches of one row, inclusion, no permission to ask for, no L1I copy to drop.  What it does not serve
+it leaves as it was; what L2 lacks is for memsys.beyond.  Measured, random over 512 KiB: 44 -> 25 ns
+a reference; in the loop itself, with one count a reference instead of eight: a walk over 2 MiB 23
+-> 19 ns.
 """
 
 import numpy as np
@@ -14,7 +15,11 @@ from cosim.compiled import inline_kernel, inner_kernel
 from cosim.engine.stream import Kind, Mode
 from memsys.beyond import L3, MEMORY, NOT_SERVED, leave_l1d, push_first, third_level_near
 from memsys.coherence import Served, State
-from memsys.domains import COUNTERS, NO, YES
+from memsys.copies import (
+    COUNTERS,
+    NO,
+    YES,
+)
 from memsys.rows import NEAR_LANES, first_lane, get_word, push_row
 from memsys.sets import WAYS, find, key_of, match_line, row_of
 from memsys.state import ALONE, IN_L1D, IN_L1I, NEVER, STATE_MASK, CoreWord

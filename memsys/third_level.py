@@ -7,31 +7,33 @@ import numpy as np
 from cosim.compiled import inner_kernel
 from memsys import header
 from memsys.coherence import Served
-from memsys.domains import (
-    BACK_INVALIDATE,
+from memsys.copies import (
     COUNTERS,
     EVICT,
-    LOAD_ALONE,
-    LOAD_SHARED,
     E,
     I,
     M,
     S,
-    ask_domains,
     carries_data,
     change,
-    domain_holds,
-    domain_left,
-    domain_owns,
     downgrade,
     invalidate,
     invalidate_sharer,
-    is_local,
-    listed,
-    owner_of,
     recall,
     step,
     touch_if_there,
+)
+from memsys.domains import (
+    BACK_INVALIDATE,
+    LOAD_ALONE,
+    LOAD_SHARED,
+    ask_domains,
+    domain_holds,
+    domain_left,
+    domain_owns,
+    is_local,
+    listed,
+    owner_of,
     write_back,
 )
 from memsys.entries import OWNED, get_entry, put_entry
