@@ -55,6 +55,16 @@ def test_threads_wander_and_pages_are_forgotten(forgetful, monkeypatch):
     assert far.statistics["host.arm.pager.forgotten"] > 3
 
 
+def test_a_far_node_has_several_cores(hosts, tmp_path):
+    words = ["reduce", "--os", "fused", "--", 4, 4096, 4]
+    with RemoteRun(hosts, tmp_path, *words, cores=2) as both:
+        statistics = both.finish()
+    with Machine(machine="quad", os="fused") as machine:
+        single = machine.run_together([("reduce", "x86", [4, 4096, 4])])
+    assert statistics["machine.digest"] == single.digest
+    assert all(statistics[f"arm.core{core}.instructions_user"] > 5000 for core in (0, 1))
+
+
 @pytest.mark.parametrize("program", ["atomic_add", "pingpong"])
 def test_programs_meet_over_the_network(hosts, tmp_path, program):
     with RemoteRun(hosts, tmp_path, program, "--on", "x86,arm") as both:

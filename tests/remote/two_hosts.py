@@ -84,11 +84,11 @@ def two_hosts() -> Iterator[TwoHosts]:
                 _ip("netns", "del", name)
 
 
-def machine_file(folder: Path, hosts: TwoHosts, away: Sequence[str] = ("arm",)) -> Path:
-    """A machine of x86 and arm, with the nodes `away` on the far host."""
+def machine_file(folder: Path, hosts: TwoHosts, away: Sequence[str], cores: int) -> Path:
+    """A machine of x86 and arm with so many cores each, with the nodes `away` on the far host."""
     text = ""
     for name, isa in ISAS.items():
-        text += f'[[node]]\nname = "{name}"\nisa = "{isa}"\n'
+        text += f'[[node]]\nname = "{name}"\nisa = "{isa}"\ncores = {cores}\n'
         text += f'host = "{hosts.far}"\n' if name in away else ""
     path = folder / "machine.toml"
     path.write_text(text)
@@ -151,10 +151,15 @@ class RemoteRun:
     """
 
     def __init__(
-        self, hosts: TwoHosts, folder: Path, *words: object, away: Sequence[str] = ("arm",)
+        self,
+        hosts: TwoHosts,
+        folder: Path,
+        *words: object,
+        away: Sequence[str] = ("arm",),
+        cores: int = 1,
     ) -> None:
         self.hosts, self.folder = hosts, folder
-        machine = str(machine_file(folder, hosts, away))
+        machine = str(machine_file(folder, hosts, away, cores))
         command = ["run", *map(str, words)]
         place = command.index("--") if "--" in command else len(command)
         command[place:place] = ["--machine", machine, "--out", str(folder / "run"), "--quiet"]
