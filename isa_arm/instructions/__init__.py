@@ -22,6 +22,7 @@ from isa_arm.instructions import (
     vector_shifts,
     vector_widths,
 )
+from isa_arm.instructions.floats import ROUNDING_SHIFT
 from isa_arm.instructions.layout import HOLES, LAYOUT
 
 MEMORY_ROWS = (*memory.ROWS, *atomics.ROWS, *structures.ROWS)
@@ -85,17 +86,25 @@ def name_of(code: bytes) -> str:
 # Sticky flags of MXCSR -> of FPSR (C5.2.8).  The host's denormal flag has no counterpart.
 HOST_FLAGS = {1 << 0: 1 << 0, 1 << 2: 1 << 1, 1 << 3: 1 << 2, 1 << 4: 1 << 3, 1 << 5: 1 << 4}
 HOST_MASK = 0x3F
+FPCR_ROUNDING = 3 << ROUNDING_SHIFT
+# FPCR.RMode (nearest, up, down, zero) -> MXCSR's rounding control, in place.
+HOST_ROUNDINGS = (0 << 13, 2 << 13, 1 << 13, 3 << 13)
+HOST_ROUNDING_MASK = 3 << 13
 
 
 def unpack(words: Any) -> None:
-    """Registers came from Unicorn: NZCV into four slots, host flags clear."""
+    """Registers came from Unicorn: NZCV into four slots; the host's flags are clear, and it rounds
+    as the guest.
+    """
     nzcv = words[NZCV]
     negative, zero_result, carry, overflow = FLAGS
     words[negative] = (nzcv >> 31 & 1) << 63
     words[zero_result] = ~nzcv >> 30 & 1
     words[carry] = nzcv >> 29 & 1
     words[overflow] = nzcv >> 28 & 1
-    words[StateWord.FLOATING] &= ~HOST_MASK
+    rounding = HOST_ROUNDINGS[words[FPCR] >> ROUNDING_SHIFT & 3]
+    others = words[StateWord.FLOATING] & ~(HOST_MASK | HOST_ROUNDING_MASK)
+    words[StateWord.FLOATING] = others | rounding
     words[MONITOR] = 0
 
 
@@ -119,5 +128,5 @@ def exclusive(words: Any) -> tuple[int, int] | None:
 
 
 def usable(words: Any) -> bool:
-    """False: this thread's floating-point control is not the default one."""
-    return words[FPCR] == 0
+    """False: this thread's floating-point control is not the default one, but for rounding."""
+    return words[FPCR] & ~FPCR_ROUNDING == 0

@@ -3,6 +3,7 @@
 from cosim.engine.native.examples import Draw, word_example
 from cosim.engine.native.table import Instruction, Row
 from isa_arm import instructions
+from isa_arm.instructions.floats import ROUNDING_SHIFT
 
 KEPT = frozenset({"pc", "fpcr", "tpidr_el0", "nzcv"})
 NUMBERS: frozenset[str] = frozenset()
@@ -37,5 +38,9 @@ def addresses(instruction: Instruction) -> dict[str, bool]:
 
 
 def flags(draw: Draw) -> dict[str, int]:
-    """N, Z, C and V."""
-    return {"nzcv": draw.getrandbits(4) << 28}
+    """N, Z, C and V, and seldom another rounding mode."""
+    mode = draw.getrandbits(2) if draw.randrange(4) == 0 else 0
+    return {
+        "nzcv": draw.getrandbits(4) << 28,
+        "fpcr": mode << ROUNDING_SHIFT,
+    }

@@ -11,6 +11,7 @@ from cosim.engine.native.emitter import F32, F64
 from cosim.engine.native.values import any_lane, suffix
 
 NEAREST, UP, DOWN, ZERO, AWAY, EXACT, CURRENT = 0, 1, 2, 3, 4, 6, 7  # FRINT's, and RMode
+ROUNDING_SHIFT = 22  # of RMode in FPCR
 ROUNDINGS = {
     NEAREST: "roundeven", UP: "ceil", DOWN: "floor", ZERO: "trunc", EXACT: "rint",
     CURRENT: "nearbyint",
@@ -208,8 +209,15 @@ def correction(e, value, whole, rounding: int):
 
 
 def from_integer(e, value, shape: ir.Type, *, unsigned: int):
-    """Rounded once."""
-    return e.value((e.b.uitofp if unsigned else e.b.sitofp)(value.raw, shape))
+    """Rounded once.  Without instructions for unsigned numbers LLVM subtracts, and a zero that comes
+    of it is negative where the host rounds down: that is left.
+    """
+    if not unsigned:
+        return e.value(e.b.sitofp(value.raw, shape))
+    zero = any_lane(e, e.b.icmp_unsigned("==", value.raw, value.of(0)))
+    rounding = e.get("fpcr", 32) >> ROUNDING_SHIFT & 3
+    e.leave_if(zero & rounding.eq(DOWN))
+    return e.value(e.b.uitofp(value.raw, shape))
 
 
 def bits_of_power(exponent: int, double: int) -> int:

@@ -50,8 +50,8 @@ def read_control(e, f):
 
 
 def write_control(e, f):
-    """msr of fpcr: blocks run with its default value only."""
-    e.leave_if(x(e, "t").ne(0))
+    """msr of fpcr: to change how the host rounds is not a block's."""
+    e.leave_if(x(e, "t").ne(e.get("fpcr", 32).zext(64)))
 
 
 # The sticky flags that blocks raise are the host's: MXCSR's bits 0 and 2 to 5 are FPSR's 0 to 4.

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cosim.engine.native.state import StateWord
 from cosim.engine.native.table import Instruction
 from isa_x86.instructions import branches, extensions, floating, integer, memory, vector
 from isa_x86.instructions.decoder import Decoder
@@ -28,7 +29,8 @@ HELPER_ADDRESS = helper.address
 RFLAGS, KIND, WORD, MXCSR = (
     LAYOUT.word(name) for name in ("rflags", "flags_kind", "flags_word", "mxcsr")
 )
-MXCSR_CONTROL = 0xFFC0  # without the sticky flags
+MXCSR_ROUNDING = 0x6000
+MXCSR_CONTROL = 0xFFC0 & ~MXCSR_ROUNDING  # without the sticky flags
 MXCSR_DEFAULT = 0x1F80
 
 __all__ = [
@@ -57,9 +59,11 @@ def name_of(code: bytes) -> str:
 
 
 def unpack(words: Any) -> None:
-    """Registers came from Unicorn: all flags stand in one word."""
+    """Registers came from Unicorn: all flags stand in one word, the host rounds as the guest."""
     words[WORD] = words[RFLAGS] & STATUS
     words[KIND] = 0
+    others = words[StateWord.FLOATING] & ~MXCSR_ROUNDING
+    words[StateWord.FLOATING] = others | words[MXCSR] & MXCSR_ROUNDING
 
 
 def pack(words: Any) -> None:
@@ -70,5 +74,5 @@ def pack(words: Any) -> None:
 
 
 def usable(words: Any) -> bool:
-    """False: this thread's floating-point control is not the default one."""
+    """False: this thread's floating-point control is not the default one, but for rounding."""
     return words[MXCSR] & MXCSR_CONTROL == MXCSR_DEFAULT

@@ -15,6 +15,7 @@ UNDEFINED = "leaves flags undefined"
 LEFT_OUT = dict.fromkeys(("bt", "bt_immediate", "div", "idiv", "mul", "imul"), UNDEFINED)
 STRINGS = ("movs", "stos", "lods")
 ARITHMETIC_FLAGS, ALWAYS_SET = 0x8D5, 0x202
+ROUNDING_SHIFT = 13
 NEAR_BYTES = 0x2_0000  # larger displacements leave the data
 
 
@@ -47,8 +48,16 @@ def example(row: Row, draw: Draw) -> bytes | None:
         found = instructions.DECODER.decode(bytes(code), 0)
         if found is None or found.row is not row or _awkward(found):
             continue
-        return bytes(code[: found.length])
+        wanted = bytes(code[: found.length])
+        return behind_store(wanted, draw) if row.name == "ldmxcsr" else wanted
     return None
+
+
+def behind_store(load: bytes, draw: Draw) -> bytes:
+    """An ldmxcsr comes behind an stmxcsr, mostly: what else it loads changes more than flags."""
+    stored = bytearray(load)
+    stored[load.index(b"\x0f\xae") + 2] |= 1 << 3  # /2 -> /3
+    return bytes(stored) + load if draw.randrange(4) else load
 
 
 def _awkward(found: Instruction) -> bool:
@@ -75,5 +84,9 @@ def addresses(instruction: Instruction) -> dict[str, bool]:
 
 
 def flags(draw: Draw) -> dict[str, int]:
-    """C, P, A, Z, S and O."""
-    return {"rflags": ALWAYS_SET | draw.getrandbits(12) & ARITHMETIC_FLAGS}
+    """C, P, A, Z, S and O, and seldom another rounding mode."""
+    mode = draw.getrandbits(2) if draw.randrange(4) == 0 else 0
+    return {
+        "rflags": ALWAYS_SET | draw.getrandbits(12) & ARITHMETIC_FLAGS,
+        "mxcsr": instructions.MXCSR_DEFAULT | mode << ROUNDING_SHIFT,
+    }

@@ -55,6 +55,8 @@ def choose(kind, shape, size):
     return semantics
 
 
+EXCEPTIONS = 0x3F  # their masks in the x87 control word
+STICKY = 0x3F  # flags of MXCSR
 NAMES = {F32: "f32", F64: "f64", SINGLES: "v4f32", DOUBLES: "v2f64"}
 
 
@@ -278,9 +280,35 @@ def store_control(e, f):
     e.store(address(e, f), 2, e.get("fpcw", 16))
 
 
+def load_control(e, f):
+    """fldcw: only Unicorn's x87 looks at it."""
+    e.set("fpcw", e.load(address(e, f), 2))
+
+
+def store_media_control(e, f):
+    """stmxcsr: C libraries ask for the rounding mode."""
+    e.store(address(e, f), 4, e.get("mxcsr", 32))
+
+
+def load_media_control(e, f):
+    """ldmxcsr: to change how the host rounds is not a block's."""
+    value, old = e.load(address(e, f), 4), e.get("mxcsr", 32)
+    e.leave_if(((value ^ old) & ~STICKY).ne(0))
+    e.set("mxcsr", value)
+
+
+def wait(e, f):
+    """fwait: nothing is pending where all exceptions are masked."""
+    e.leave_if((e.get("fpcw", 16) & EXCEPTIONS).ne(EXCEPTIONS))
+
+
 # fmt: off
 ROWS = (
     Row("fnstcw", "11011001 /7m", "FSTCW/FNSTCW", store_control),
+    Row("fldcw", "11011001 /5m", "FLDCW", load_control),
+    Row("fwait", "10011011", "WAIT/FWAIT", wait, leaves=True),
+    Row("ldmxcsr", "np 0f 10101110 /2m", "LDMXCSR", load_media_control, leaves=True),
+    Row("stmxcsr", "np 0f 10101110 /3m", "STMXCSR", store_media_control),
     *arithmetic_rows(),
     *bitwise_rows(),
     *scalar_rows(),

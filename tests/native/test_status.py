@@ -11,6 +11,7 @@ from tests.engine.assembly import assemble
 
 ONE, ZERO, THREE, MAXIMUM = 0x3FF << 52, 0, 0x4008 << 48, 0x7FEF_FFFF_FFFF_FFFF
 VALUES = {
+    "x86_64": {"xmm0": ONE, "xmm1": THREE, "xmm2": ONE, "xmm3": MAXIMUM, "rax": DATA_MIDDLE},
     "aarch64": {
         "v0": ONE, "v1": ZERO, "v2": THREE, "v3": MAXIMUM, "v4": 0x7F | 0x80 << 8 | 1 << 16,
         "x0": DATA_MIDDLE,
@@ -18,6 +19,13 @@ VALUES = {
     "riscv64": {"f0": ONE, "f1": ZERO, "f2": THREE, "f3": MAXIMUM, "a0": DATA_MIDDLE},
 }  # fmt: skip
 SEQUENCES = {
+    "x86_64": {
+        "rounding": "mov dword ptr [rax], 0x5f80; ldmxcsr [rax]; divsd xmm0, xmm1; "
+        "stmxcsr [rax + 8]; mov dword ptr [rax], 0x3f80; ldmxcsr [rax]; divsd xmm2, xmm1; "
+        "cvtsd2si rcx, xmm2; mov dword ptr [rax], 0x1f80; ldmxcsr [rax]; cvtsi2sd xmm4, rcx",
+        "flags alone": "stmxcsr [rax]; or dword ptr [rax], 1; ldmxcsr [rax]; divsd xmm0, xmm1; "
+        "stmxcsr [rax]; fwait; fnstcw [rax]; fldcw [rax]; fwait",
+    },
     "aarch64": {
         "raised": "fdiv d5, d0, d1; mrs x1, fpsr; fdiv d6, d0, d2; mrs x2, fpsr; fmul d7, d3, d3",
         "cleared": "fdiv d5, d0, d1; msr fpsr, xzr; mrs x1, fpsr; fdiv d6, d0, d2; mrs x2, fpsr",
@@ -26,6 +34,8 @@ SEQUENCES = {
         "control": "mrs x1, fpcr; msr fpcr, xzr; fdiv d6, d0, d2; mrs x2, fpcr",
         "rounding": "mov x3, #0xc00000; msr fpcr, x3; fdiv d6, d0, d2; msr fpcr, xzr; "
         "fdiv d7, d0, d2",
+        "down and up": "mov x3, #0x800000; msr fpcr, x3; fdiv d6, d0, d2; ucvtf d7, x5; "
+        "mov x3, #0x400000; msr fpcr, x3; fdiv d8, d0, d2; msr fpcr, x3; frinti d9, d8",
         "flags": "mov x3, #0x90000000; msr nzcv, x3; cset w4, mi; adcs x6, x0, x0; mrs x7, nzcv",
         "monitor": "ldxr x1, [x0]; clrex; stxr w2, x1, [x0]; ldxr x3, [x0]; stxr w4, x3, [x0]",
     },
