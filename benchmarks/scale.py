@@ -32,7 +32,7 @@ from launch import Machine, Run, statistics
 LOCK = Path(__file__).parent / "guests" / "lock.c"
 ROUNDS = 300  # of pingpong
 LONGER = 5  # the long run of two takes the lock so many times as often
-BUSY_ROUNDS = (6, 18)  # of compute over 256 KiB, on each node: 3 and 8 million instructions
+BUSY_ROUNDS = (6, 42)  # of compute over 256 KiB, on each node: 3 and 19 million instructions
 
 
 def names(count: int) -> list[str]:

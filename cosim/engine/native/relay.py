@@ -143,7 +143,7 @@ def relay(words, own, sockets, descriptors, functions, p, s, run, sites, blocks,
     send, clock = functions[2], functions[4]
     began = now_ns(own, clock)
     while True:
-        wake_following(words, core, sockets, send)
+        wake_following(words, core, NOBODY, node, sockets, send)
         if not run_turn(words, own, p, s, run, sites, blocks, table):
             return UNFINISHED
         following = hand_over(words, core, own[NOW_PS])
@@ -160,8 +160,8 @@ def relay(words, own, sockets, descriptors, functions, p, s, run, sites, blocks,
             wake(words, target, sockets, send)
             if ended >= own[DEADLINE]:
                 return ELSEWHERE
-            looks = LOOKS if following_core(words, following) == core else 0
-            if not wait(words, node, descriptors, functions, looks, WAIT_MS):
+            looks = LOOKS if following_core(words, following, NOBODY) == core else 0
+            if not wait(words, node, sockets, descriptors, functions, looks, WAIT_MS):
                 return ELSEWHERE
             if S64(words[BATON]) != core:
                 return ELSEWHERE
