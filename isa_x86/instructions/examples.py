@@ -16,6 +16,7 @@ LEFT_OUT = dict.fromkeys(("bt", "bt_immediate", "div", "idiv", "mul", "imul"), U
 STRINGS = ("movs", "stos", "lods")
 ARITHMETIC_FLAGS, ALWAYS_SET = 0x8D5, 0x202
 ROUNDING_SHIFT = 13
+X87_CONDITIONS = 0x4700  # C0 to C3 of the status word
 NEAR_BYTES = 0x2_0000  # larger displacements leave the data
 
 
@@ -84,9 +85,10 @@ def addresses(instruction: Instruction) -> dict[str, bool]:
 
 
 def flags(draw: Draw) -> dict[str, int]:
-    """C, P, A, Z, S and O, and seldom another rounding mode."""
+    """C, P, A, Z, S and O, those of x87, and seldom another rounding mode."""
     mode = draw.getrandbits(2) if draw.randrange(4) == 0 else 0
     return {
         "rflags": ALWAYS_SET | draw.getrandbits(12) & ARITHMETIC_FLAGS,
         "mxcsr": instructions.MXCSR_DEFAULT | mode << ROUNDING_SHIFT,
+        "fpsw": draw.getrandbits(16) & X87_CONDITIONS,
     }

@@ -290,6 +290,16 @@ def store_media_control(e, f):
     e.store(address(e, f), 4, e.get("mxcsr", 32))
 
 
+def store_status(e, f):
+    """fnstsw to memory."""
+    e.store(address(e, f), 2, e.get("fpsw", 16))
+
+
+def read_status(e, f):
+    """fnstsw to ax."""
+    set_reg(e, "rm", e.get("fpsw", 16))
+
+
 def load_media_control(e, f):
     """ldmxcsr: to change how the host rounds is not a block's."""
     value, old = e.load(address(e, f), 4), e.get("mxcsr", 32)
@@ -306,6 +316,8 @@ def wait(e, f):
 ROWS = (
     Row("fnstcw", "11011001 /7m", "FSTCW/FNSTCW", store_control),
     Row("fldcw", "11011001 /5m", "FLDCW", load_control),
+    Row("fnstsw", "11011101 /7m", "FSTSW/FNSTSW", store_status),
+    Row("fnstsw_ax", "11011111 /4r", "FSTSW/FNSTSW", read_status, where=lambda v: v["rm"] == 0),
     Row("fwait", "10011011", "WAIT/FWAIT", wait, leaves=True),
     Row("ldmxcsr", "np 0f 10101110 /2m", "LDMXCSR", load_media_control, leaves=True),
     Row("stmxcsr", "np 0f 10101110 /3m", "STMXCSR", store_media_control),

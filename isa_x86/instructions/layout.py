@@ -16,7 +16,7 @@ from isa_x86.registers import BY_NUMBER, REGISTERS
 # Flags are kept as operands, see flags.  `zero` is what an absent base or index reads.
 OWN = ("zero", "flags_kind", "flags_a", "flags_b", "flags_d", "flags_result", "flags_carry",
        "flags_overflow", "flags_word")  # fmt: skip
-X87 = ("fpsw", "fptag", *(f"st{i}" for i in range(8)))  # only Unicorn touches these
+X87 = ("fptag", *(f"st{i}" for i in range(8)))  # only Unicorn touches these
 SHARED = [(row.name, row.bits) for row in REGISTERS if row.name not in (*X87, "gs_base")]
 LAYOUT = Layout(
     [("pc", 64) if name == "rip" else (name, bits) for name, bits in SHARED],
