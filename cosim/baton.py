@@ -45,7 +45,7 @@ ZERO, ONE, NEVER = U(0), U(1), U(NEVER_PS)
     TURNS, CONTENDED_TURNS, OVERSHOOT, QUANTUM, BOUND, CORES, CORE, START, UNTIL, IS_CONTENDED,
     PAUSE, BATON, ROWS,
 ) = (int(word) for word in RelayWord)  # fmt: skip
-NEXT, PART, SAFE, NODE, ASLEEP, ROW = (int(word) for word in RowWord)
+NEXT, PART, SAFE, NODE, ASLEEP, MAIL, READ, ROW = (int(word) for word in RowWord)
 BATON_AT = U(8 * BATON)
 POLL_WORDS = 2
 REVENTS_SHIFT = U(48)
@@ -155,9 +155,11 @@ def wake_second(words, node, sockets, send):
 
 @kernel
 def has_baton(words, node):
-    """Is it the turn of a core of `node`?"""
+    """Is it the turn of a core of `node`, and has it served what was sent before?"""
     core = S64(load_acquire(U(words.ctypes.data) + BATON_AT))
-    return core != NOBODY and S64(words[ROWS + core * ROW + NODE]) == node
+    row = ROWS + node * ROW
+    its = core != NOBODY and S64(words[ROWS + core * ROW + NODE]) == node
+    return its and words[row + MAIL] == words[row + READ]
 
 
 @kernel
@@ -272,10 +274,17 @@ class Baton:
 
     @property
     def core(self) -> int | None:
-        """The core of this node whose turn it is by the baton; None when there is none."""
-        core = self._fast[BATON]
-        here = core != NOBODY and self._fast[ROWS + core * ROW + NODE] == self.node
-        return core if here else None
+        """The core of this node whose turn it is by the baton; None when there is none, or a
+        message is to be served first.
+        """
+        words, row = self._fast, ROWS + self.node * ROW
+        core = words[BATON]
+        here = core != NOBODY and words[ROWS + core * ROW + NODE] == self.node
+        return core if here and words[row + MAIL] == words[row + READ] else None
+
+    def read(self) -> None:
+        """A message that the timebase counted as mail is served."""
+        self._fast[ROWS + self.node * ROW + READ] += 1
 
     @property
     def turn(self) -> dict[str, Any]:

@@ -245,6 +245,7 @@ class Conductor:
             )
             return
         self.accesses += 1
+        self.timebase.post(owner)
         self.router.send(owner, {**message, "kind": "access"})
 
     def _greet(self, peer: str, message: dict) -> None:

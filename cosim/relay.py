@@ -16,8 +16,10 @@ hands the baton to the next core.
 - A core takes part when it is runnable and no interrupt is on its way to it.
 - What the timebase alone can decide goes back to it: the next core takes no part, no other core can
   act at all, the end or a halt is reached, or a pause is asked for.
-- Only the holder of a turn writes here, but for PAUSE and ASLEEP; the timebase when nobody holds
-  one.  What is simulated is the same with and without a relay, and so are all counts.
+- Only the holder of a turn writes here, but for PAUSE, ASLEEP, MAIL and READ; the timebase when
+  nobody holds one.  What is simulated is the same with and without a relay, and so are all counts.
+- A node that has the baton serves first what the timebase sent it: MAIL is counted before the turn
+  is granted that the baton came from, and the message may be slower than the baton.
 - It says nothing when a process dies: who waits for the baton serves its sockets, too.
 """
 
@@ -56,7 +58,10 @@ class RowWord(IntEnum):
     TAKES_PART = 1
     SAFE_PS = 2  # as CoreTime.safe_until_ps, of its last turn that was handed on
     NODE = 3  # first core of its node
-    ASLEEP = 4  # in the row of a node's first core: 1 while it must be woken
+    # In the row of a node's first core:
+    ASLEEP = 4  # 1 while it must be woken
+    MAIL = 5  # messages that the timebase sent it between turns (the timebase writes it)
+    READ = 6  # those it has served (the node writes it)
     WORDS = 8
 
 
@@ -71,6 +76,7 @@ CORE, START_PS, UNTIL_PS = int(RelayWord.CORE), int(RelayWord.START_PS), int(Rel
 IS_CONTENDED = int(RelayWord.IS_CONTENDED)
 ROWS, ROW = int(RelayWord.ROWS), int(RowWord.WORDS)
 TAKES_PART, SAFE_PS = int(RowWord.TAKES_PART), int(RowWord.SAFE_PS)
+MAIL, READ = int(RowWord.MAIL), int(RowWord.READ)
 
 
 class Ending(IntEnum):
@@ -117,6 +123,10 @@ class Relay:
         row = ROWS + core * ROW
         self._words[row] = next_ps
         self._words[row + TAKES_PART] = takes_part
+
+    def post(self, node: int) -> None:
+        """A message is about to be sent to a node that has no turn.  node: its first core."""
+        self._words[ROWS + node * ROW + MAIL] += 1
 
     def grant(self, stretch: Stretch, quantum_ps: int, bound_ps: int) -> None:
         """A turn is granted by message: from it on, turns may be handed over."""

@@ -86,9 +86,16 @@ class TimeBase:
         self.cores[index] = CoreTime(index, node, frequency_hz, now_ps=now_ps, safe_until_ps=now_ps)
         self._runnable += 1
         if self.relay is not None:
-            nodes = self.broker.nodes
-            self.relay.join(index, min(core for core in nodes if nodes[core] == node))
+            self.relay.join(index, self._first_core(node))
         self._schedule(self.cores[index])
+
+    def _first_core(self, node: str) -> int:
+        return min(core for core, owner in self.broker.nodes.items() if owner == node)
+
+    def post(self, node: str) -> None:
+        """A message is about to be sent to a node that has no turn: none by relay before it."""
+        if self.relay is not None:
+            self.relay.post(self._first_core(node))
 
     def leave(self, node: str) -> None:
         """The cores of a node, which have nothing to do, take part no more.

@@ -157,6 +157,8 @@ class TurnTaker:
             self._run_turn(message)
         elif kind == "access":
             self.kernel.device({key: value for key, value in message.items() if key != "kind"})
+            if self.baton is not None:
+                self.baton.read()
         elif kind == "yield":
             pass  # it came when the turn was over
         elif kind == "drain":

@@ -8,6 +8,7 @@ from launch import Machine
 from tests.determinism.test_determinism import simulated
 
 LOCK = Path(__file__).parents[2] / "benchmarks" / "guests" / "lock.c"
+LINES = Path(__file__).parent / "guests" / "lines.c"
 FOUR = ("x86", "arm", "x861", "arm1")
 
 
@@ -27,6 +28,10 @@ CASES = {
     ),
     "interrupts": ({}, [("pingpong", node, [20]) for node in FOUR[:2]]),
     "four that compute": ({"nodes": FOUR}, computing(FOUR)),
+    "a console that another node owns": (
+        {"nodes": FOUR},
+        [*computing(FOUR[::2]), *((LINES, node, [1000]) for node in FOUR[1::2])],
+    ),
     "instructions of half a cycle": (
         {"settings": {"time.ipc": "2", "kernel.slice_ns": 20_000}},
         [*computing(FOUR[:2]), *computing(FOUR[:2])],

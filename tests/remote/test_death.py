@@ -19,6 +19,13 @@ class Spinning:
         self.remote = RemoteRun(hosts, folder, BAD_GUEST, "--on", "arm", "--", "loop")
 
     def __enter__(self):
+        try:
+            return self.started()
+        except BaseException:
+            self.remote.__exit__()
+            raise
+
+    def started(self):
         self.remote.__enter__()
         self.host = self.remote.node()
         self.node, self.pager = (self.host.child(name) for name in ("arm", "arm.pager"))

@@ -130,7 +130,8 @@ class Process:
             for process in psutil.Process(self.process.pid).children():
                 with suppress(psutil.Error):
                     words = process.cmdline()
-                    if "--name" in words and words[words.index("--name") + 1] == name:
+                    # Before it is the new program, a child has its parent's words.
+                    if "--role" in words and words[words.index("--name") + 1] == name:
                         return process
             time.sleep(0.02)
         raise AssertionError(f"no process {name!r}: {self.said}")

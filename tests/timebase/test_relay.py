@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosim import units
-from cosim.baton import hand_over
+from cosim.baton import hand_over, has_baton
 from cosim.core_time import End, Turn
 from cosim.engine.native import relay as native
-from cosim.relay import NOBODY, Relay, RelayWord
+from cosim.relay import NOBODY, READ, ROW, ROWS, Relay, RelayWord
 from cosim.timebase import TimeBase
 from tests.timebase.scenarios import Machine, Script, random_scenario
 
@@ -128,3 +128,16 @@ def test_compiled_conversions_are_those_of_units(ps, frequency_hz):
     cycles = chance.randrange(1 + cycles)
     expected = units.ps_of_cycles(cycles, frequency_hz)
     assert native.ps_of_cycles(np.uint64(cycles), np.uint64(frequency_hz)) == expected
+
+
+def test_what_was_sent_before_comes_before_the_baton():
+    relay = Relay()
+    for core in range(2):
+        relay.join(core, core)
+    words = np.asarray(relay._words)
+    words[RelayWord.BATON] = 1
+    assert has_baton(words, 1) and not has_baton(words, 0)
+    relay.post(1)
+    assert not has_baton(words, 1)
+    words[ROWS + ROW + READ] += np.uint64(1)
+    assert has_baton(words, 1)
