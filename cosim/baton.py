@@ -59,9 +59,9 @@ def first_actions(words, core, now_ps, besides):
     """
     first, first_ps, other_ps = NOBODY, NEVER, NEVER
     for index in range(S64(words[CORES])):
-        next_ps = now_ps if index == core else words[ROWS + index * ROW + NEXT]
         if index == besides:
             continue
+        next_ps = now_ps if index == core else words[ROWS + index * ROW + NEXT]
         if next_ps < first_ps:
             first, first_ps, other_ps = index, next_ps, first_ps
         elif next_ps < other_ps:
@@ -277,10 +277,7 @@ class Baton:
         """The core of this node whose turn it is by the baton; None when there is none, or a
         message is to be served first.
         """
-        words, row = self._fast, ROWS + self.node * ROW
-        core = words[BATON]
-        here = core != NOBODY and words[ROWS + core * ROW + NODE] == self.node
-        return core if here and words[row + MAIL] == words[row + READ] else None
+        return self._fast[BATON] if has_baton(self.words, self.node) else None
 
     def read(self) -> None:
         """A message that the timebase counted as mail is served."""

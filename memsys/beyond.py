@@ -13,14 +13,8 @@ from cosim.compiled import inline_kernel, inner_kernel
 from cosim.engine.stream import Kind
 from memsys import header
 from memsys.coherence import Served, State
-from memsys.copies import (
-    COUNTERS,
-)
-from memsys.domains import (
-    ask_domains,
-    domain_left,
-    write_back,
-)
+from memsys.copies import COUNTERS
+from memsys.domains import ask_domains, domain_left, write_back
 from memsys.rows import (
     LANES,
     NEAR_LANES,

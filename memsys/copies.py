@@ -10,12 +10,7 @@ from memsys import header
 from memsys.coherence import ACTIONS, NEXT, Action, Event, State
 from memsys.rows import get_word, put_word
 from memsys.sets import FLAGS_END, find, remove, touch
-from memsys.state import (
-    IN_L1D,
-    IN_L1I,
-    STATE_MASK,
-    CoreWord,
-)
+from memsys.state import IN_L1D, IN_L1I, STATE_MASK, CoreWord
 from memsys.statistics import Counter
 
 I, S, E, M = (np.int64(state) for state in State)  # noqa: E741

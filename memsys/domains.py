@@ -33,18 +33,11 @@ from memsys.copies import (
 from memsys.entries import OWNED, get_entry, put_entry
 from memsys.rows import get_word, put_word
 from memsys.sets import FLAG_BITS, WAYS, find, remove
-from memsys.state import (
-    CORE_BLOCK,
-    DOMAIN_BLOCK,
-    PLACE_SHIFT,
-    STATE_MASK,
-    CoreWord,
-    DomainWord,
-)
+from memsys.state import CORE_BLOCK, DOMAIN_BLOCK, PLACE_SHIFT, STATE_MASK, CoreWord, DomainWord
 from memsys.statistics import Counter
 
 LOAD_ALONE, LOAD_SHARED = np.int64(Event.LOAD_ALONE), np.int64(Event.LOAD_SHARED)
-BACK_INVALIDATE, STORE_ALONE = np.int64(Event.BACK_INVALIDATE), np.int64(Event.STORE_ALONE)
+BACK_INVALIDATE = np.int64(Event.BACK_INVALIDATE)
 
 
 @inner_kernel

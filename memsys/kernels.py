@@ -23,32 +23,17 @@ from cosim.engine.stream import (
 from cosim.units import LINE_BYTES, LINE_SHIFT
 from memsys import header
 from memsys.beyond import MEMORY, NOT_SERVED
-from memsys.copies import (
-    COUNTERS,
-)
-from memsys.domains import (
-    is_local,
-)
+from memsys.copies import COUNTERS
+from memsys.domains import is_local
 from memsys.near import COUNTS, book_near, one, second_level_near
 from memsys.pointers import bytes_at, records_at, words_at
 from memsys.private_levels import data_access, fetch_access
 from memsys.rows import LANES, first_lane, get_word, match_near, prefetch, push_near
-from memsys.sets import (
-    FLAG_BITS,
-    SET_MASK,
-)
-from memsys.state import (
-    CORE_BLOCK,
-    DEVICE_PAGE,
-    PAGE_OF_LINE_SHIFT,
-    CoreWord,
-    DomainWord,
-    HitWord,
-)
+from memsys.sets import FLAG_BITS, SET_MASK
+from memsys.state import CORE_BLOCK, DEVICE_PAGE, PAGE_OF_LINE_SHIFT, CoreWord, DomainWord, HitWord
 from memsys.statistics import Counter
 
-LOAD, STORE = np.int64(Kind.LOAD), np.int64(Kind.STORE)
-ATOMIC, FETCH = np.int64(Kind.ATOMIC_LOAD), np.int64(Kind.FETCH)
+LOAD, FETCH = np.int64(Kind.LOAD), np.int64(Kind.FETCH)
 LOAD_REST = np.int64(
     Kind.LOAD_REST
 )  # the rest of a load, then that of a store: minus this, the kind it belongs to

@@ -15,11 +15,7 @@ from cosim.compiled import inline_kernel, inner_kernel
 from cosim.engine.stream import Kind, Mode
 from memsys.beyond import L3, MEMORY, NOT_SERVED, leave_l1d, push_first, third_level_near
 from memsys.coherence import Served, State
-from memsys.copies import (
-    COUNTERS,
-    NO,
-    YES,
-)
+from memsys.copies import COUNTERS, NO, YES
 from memsys.rows import NEAR_LANES, first_lane, get_word, push_row
 from memsys.sets import WAYS, find, key_of, match_line, row_of
 from memsys.state import ALONE, IN_L1D, IN_L1I, NEVER, STATE_MASK, CoreWord
@@ -105,7 +101,7 @@ def book_near(h, c, user, kernel):
 def book_mode(h, c, counts, mode):
     """`book_near` for user or kernel."""
     at = c + COUNTERS
-    references, cycles = I, I
+    references, cycles = 0, 0
     for store in (NO, YES):
         upgrades, second, third, memory = (
             times(counts, L1, store),

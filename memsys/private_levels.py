@@ -7,9 +7,7 @@ commonest of them in one pass.  See memsys.domains for arguments.
 import numpy as np
 
 from cosim.compiled import inner_kernel
-from cosim.engine.stream import (
-    Kind,
-)
+from cosim.engine.stream import Kind
 from memsys import header
 from memsys.coherence import Served
 from memsys.copies import (
@@ -28,28 +26,10 @@ from memsys.copies import (
     state_in,
     touch_if_there,
 )
-from memsys.domains import (
-    ask_domains,
-    copy_left,
-    write_back,
-)
+from memsys.domains import ask_domains, copy_left, write_back
 from memsys.rows import get_word, put_word
-from memsys.sets import (
-    FLAG_BITS,
-    find,
-    first_way,
-    insert,
-    key_of,
-    remove,
-    take_victim,
-)
-from memsys.state import (
-    IN_L1D,
-    IN_L1I,
-    STATE_MASK,
-    CoreWord,
-    DomainWord,
-)
+from memsys.sets import FLAG_BITS, find, first_way, insert, key_of, remove, take_victim
+from memsys.state import IN_L1D, IN_L1I, STATE_MASK, CoreWord, DomainWord
 from memsys.statistics import Counter
 from memsys.third_level import third_level
 

@@ -5,7 +5,7 @@ Source: Arm ARM DDI 0487J, C4.1 (encodings), C6.2 (base instructions), C7.2 (SIM
 
 from typing import Any
 
-from cosim.engine.native.state import StateWord
+from cosim.engine.native.state import HOST_ROUNDING, HOST_ROUNDING_SHIFT, StateWord
 from cosim.engine.native.table import Instruction, WordDecoder
 from isa_arm.instructions import (
     atomics,
@@ -87,9 +87,8 @@ def name_of(code: bytes) -> str:
 HOST_FLAGS = {1 << 0: 1 << 0, 1 << 2: 1 << 1, 1 << 3: 1 << 2, 1 << 4: 1 << 3, 1 << 5: 1 << 4}
 HOST_MASK = 0x3F
 FPCR_ROUNDING = 3 << ROUNDING_SHIFT
-# FPCR.RMode (nearest, up, down, zero) -> MXCSR's rounding control, in place.
-HOST_ROUNDINGS = (0 << 13, 2 << 13, 1 << 13, 3 << 13)
-HOST_ROUNDING_MASK = 3 << 13
+# FPCR.RMode (nearest, up, down, zero) -> MXCSR's rounding control.
+HOST_ROUNDINGS = (0, 2, 1, 3)
 
 
 def unpack(words: Any) -> None:
@@ -103,8 +102,8 @@ def unpack(words: Any) -> None:
     words[carry] = nzcv >> 29 & 1
     words[overflow] = nzcv >> 28 & 1
     rounding = HOST_ROUNDINGS[words[FPCR] >> ROUNDING_SHIFT & 3]
-    others = words[StateWord.FLOATING] & ~(HOST_MASK | HOST_ROUNDING_MASK)
-    words[StateWord.FLOATING] = others | rounding
+    others = words[StateWord.FLOATING] & ~(HOST_MASK | HOST_ROUNDING)
+    words[StateWord.FLOATING] = others | rounding << HOST_ROUNDING_SHIFT
     words[MONITOR] = 0
 
 

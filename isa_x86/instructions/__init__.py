@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cosim.engine.native.state import StateWord
+from cosim.engine.native.state import HOST_ROUNDING, StateWord
 from cosim.engine.native.table import Instruction
 from isa_x86.instructions import branches, extensions, floating, integer, memory, vector
 from isa_x86.instructions.decoder import Decoder
@@ -29,8 +29,7 @@ HELPER_ADDRESS = helper.address
 RFLAGS, KIND, WORD, MXCSR = (
     LAYOUT.word(name) for name in ("rflags", "flags_kind", "flags_word", "mxcsr")
 )
-MXCSR_ROUNDING = 0x6000
-MXCSR_CONTROL = 0xFFC0 & ~MXCSR_ROUNDING  # without the sticky flags
+MXCSR_CONTROL = 0xFFC0 & ~HOST_ROUNDING  # without the sticky flags and the rounding mode
 MXCSR_DEFAULT = 0x1F80
 
 __all__ = [
@@ -62,8 +61,8 @@ def unpack(words: Any) -> None:
     """Registers came from Unicorn: all flags stand in one word, the host rounds as the guest."""
     words[WORD] = words[RFLAGS] & STATUS
     words[KIND] = 0
-    others = words[StateWord.FLOATING] & ~MXCSR_ROUNDING
-    words[StateWord.FLOATING] = others | words[MXCSR] & MXCSR_ROUNDING
+    others = words[StateWord.FLOATING] & ~HOST_ROUNDING
+    words[StateWord.FLOATING] = others | words[MXCSR] & HOST_ROUNDING
 
 
 def pack(words: Any) -> None:

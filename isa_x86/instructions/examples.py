@@ -1,6 +1,7 @@
 """Random examples of x86-64 rows: see cosim.engine.native.examples."""
 
 from cosim.engine.native.examples import TRIES, Draw
+from cosim.engine.native.state import HOST_ROUNDING_SHIFT
 from cosim.engine.native.table import Instruction, Row
 from isa_x86 import instructions, registers
 from isa_x86.instructions.layout import ABSOLUTE, NO_REGISTER
@@ -15,7 +16,6 @@ UNDEFINED = "leaves flags undefined"
 LEFT_OUT = dict.fromkeys(("bt", "bt_immediate", "div", "idiv", "mul", "imul"), UNDEFINED)
 STRINGS = ("movs", "stos", "lods")
 ARITHMETIC_FLAGS, ALWAYS_SET = 0x8D5, 0x202
-ROUNDING_SHIFT = 13
 X87_CONDITIONS = 0x4700  # C0 to C3 of the status word
 NEAR_BYTES = 0x2_0000  # larger displacements leave the data
 
@@ -89,6 +89,6 @@ def flags(draw: Draw) -> dict[str, int]:
     mode = draw.getrandbits(2) if draw.randrange(4) == 0 else 0
     return {
         "rflags": ALWAYS_SET | draw.getrandbits(12) & ARITHMETIC_FLAGS,
-        "mxcsr": instructions.MXCSR_DEFAULT | mode << ROUNDING_SHIFT,
+        "mxcsr": instructions.MXCSR_DEFAULT | mode << HOST_ROUNDING_SHIFT,
         "fpsw": draw.getrandbits(16) & X87_CONDITIONS,
     }

@@ -13,6 +13,10 @@ Blocks find it through r12.  Everything that Unicorn's hooks know too stays in t
 
 from enum import IntEnum
 
+# MXCSR's rounding control: nearest, down, up, zero.
+HOST_ROUNDING_SHIFT = 13
+HOST_ROUNDING = 3 << HOST_ROUNDING_SHIFT
+
 
 class StateWord(IntEnum):
     """Words of the runtime."""
@@ -28,7 +32,7 @@ class StateWord(IntEnum):
     SITES = 8  # host address of the table of exits
     CONTROL = 9  # host address of the control block
     CODE_FRAMES = 10  # host address of one byte per frame: 1 when blocks were made from it
-    FLOATING = 11  # MXCSR of the host while blocks run: its sticky flags are the guest's
+    FLOATING = 11  # MXCSR of the host while blocks run: its flags and rounding are the guest's
     HOST_FLOATING = 12  # MXCSR of the simulator
     FILLED = 13  # what the last fill answered: see Fill
     # Host addresses of functions for accesses over the end of a page (runtime), and room for one.
